@@ -1,0 +1,60 @@
+//! What is wrong with an input: which field, and what would be right.
+//!
+//! Faults are gathered, not thrown one at a time: whoever sent five mistakes is told of five.
+
+/// One field that can't be accepted. The path leads to it from the input's root, as a client wrote it
+/// (`["cart", "lines", "3", "quantity"]`); the message says what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Fault {
+    pub path: Vec<String>,
+    pub message: String,
+}
+
+/// A list of faults that grows while an input is read.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Notes a fault at a path given with dots: `lines.3.quantity`.
+    pub fn add(&mut self, path: &str, message: impl std::fmt::Display) {
+        self.0.push(Fault {
+            path: path.split('.').map(str::to_owned).collect(),
+            message: message.to_string(),
+        });
+    }
+
+    /// Takes the value, or notes what is wrong with it.
+    pub fn take<T, E: std::fmt::Display>(&mut self, path: &str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.add(path, error)).ok()
+    }
+
+    /// Notes faults that were found further down, under where they were found.
+    pub fn nest(&mut self, path: &str, faults: Vec<Fault>) {
+        self.0.extend(faults.into_iter().map(|mut fault| {
+            fault.path.insert(0, path.to_owned());
+            fault
+        }));
+    }
+
+    /// Notes a fault where a text is shorter or longer than it may be. Length is counted in characters.
+    pub fn length(&mut self, path: &str, text: &str, allowed: std::ops::RangeInclusive<usize>) {
+        let length = text.chars().count();
+        if !allowed.contains(&length) {
+            let (least, most) = (allowed.start(), allowed.end());
+            self.add(path, format!("has {length} characters; {least} to {most} are allowed"));
+        }
+        if text.contains('\0') {
+            // PostgreSQL's text can't hold it.
+            self.add(path, "holds a NUL character");
+        }
+    }
+
+    /// All faults, or the value if there are none. A value that is missing without a fault can't be: who
+    /// returns `None` has noted why.
+    pub fn or<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self.0),
+        }
+    }
+}

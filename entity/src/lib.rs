@@ -1,0 +1,42 @@
+//! The nouns of orderpay: the tables, and the values and rules that they are made of.
+//!
+//! Nothing here reads a clock, a file or a network, and nothing here knows GraphQL or HTTP: every rule of the domain that
+//! can be said without them is said here, once, with its test beside it. SeaORM shows only as derives.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`id`] | how an id looks and which kind it is |
+//! | [`money`] | amounts, currencies, and that the two never mix |
+//! | [`metadata`] | free-form pairs that a caller may leave with us |
+//! | [`fault`] | what is wrong with which field of an input |
+//! | [`cart`] | what a cart may be, what it costs, and its digest |
+//! | [`owner`] | whose an order is, and how many orders they have |
+//! | [`order`] | an order and its life |
+//! | [`snapshot`] | the cart as it was when its order was paid |
+//! | [`attempt`] | an attempt to pay and its life, news by news |
+//! | [`payment`] | one payment method's share of an order |
+//! | [`transaction`] | what was asked of a provider for a payment, and what it said |
+//! | [`summary`] | what a payment's transactions add up to, and what may happen next |
+//! | [`lock`] | who works on a payment, and until when |
+//! | [`operation`] | a mutation under an idempotency key |
+//! | [`event`] | a provider's news, kept word for word |
+//! | [`reconciliation`] | what a machine could not decide |
+//! | [`outbox`] | committed changes, to be told to whoever listens |
+
+pub mod attempt;
+pub mod cart;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod lock;
+pub mod metadata;
+pub mod money;
+pub mod operation;
+pub mod order;
+pub mod outbox;
+pub mod owner;
+pub mod payment;
+pub mod reconciliation;
+pub mod snapshot;
+pub mod summary;
+pub mod transaction;

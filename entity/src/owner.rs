@@ -1,0 +1,46 @@
+//! Whose an order is: a user or an anonymous user, each named by the caller's identity system (rule O1).
+//!
+//! The row counts an owner's orders: the next order's sequence number comes from it, and so does the total of a list (rule L2).
+
+use sea_orm::entity::prelude::*;
+
+use crate::fault::{Fault, Faults};
+
+/// Which of the two kinds of shopper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OwnerKind {
+    User,
+    Anonymous,
+}
+
+/// The one owner of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    pub kind: OwnerKind,
+    pub id: String,
+}
+
+impl Owner {
+    /// An owner with an id of 1 to 255 characters.
+    pub fn new(kind: OwnerKind, id: String) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::default();
+        faults.length("id", &id, 1..=255);
+        faults.or(Some(Self { kind, id }))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "order_owner")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub kind: OwnerKind,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub order_count: i64,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,264 @@
+//! JWT access tokens in the manner of RFC 9068: checked, and minted for development.
+//!
+//! A token says who the caller is; it never says how it wants to be checked.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, errors::ErrorKind};
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, CallerKind, Keys, Scope};
+use crate::secret::Secret;
+
+/// How far the clocks of the identity system and of this server may differ, in seconds.
+const LEEWAY_SECONDS: i64 = 5;
+const MOST_TOKEN_BYTES: usize = 8 * 1024;
+
+/// What a token says. Times are in seconds since 1970.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    pub sub: String,
+    pub kind: Kind,
+    /// Names with spaces between, for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    pub exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<serde_json::Value>,
+}
+
+/// The three kinds of caller, as a token spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    User,
+    Anonymous,
+    Service,
+}
+
+/// Why a token is not accepted, in words for whoever sent it: enough to mend a client, nothing about the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    Missing,
+    Malformed,
+    Signature,
+    Expired,
+    NotYetValid,
+    Issuer,
+    Audience,
+    Claims,
+}
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "Send a token: `Authorization: Bearer …`.",
+            Self::Malformed => "The bearer token is not a signed JWT.",
+            Self::Signature => "The bearer token is not signed by a key that is known here.",
+            Self::Expired => "The bearer token has expired.",
+            Self::NotYetValid => "The bearer token is not valid yet.",
+            Self::Issuer => "The bearer token is from another issuer.",
+            Self::Audience => "The bearer token is for another audience.",
+            Self::Claims => {
+                "The bearer token needs the claims `sub` (1 to 255 characters), `kind` (user, anonymous or service) and `exp`."
+            }
+        })
+    }
+}
+
+/// What a token must say beside its signature.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+}
+
+/// The caller that a token speaks for, or why it speaks for none (rule A1).
+pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &str) -> Result<Caller, Rejected> {
+    if token.len() > MOST_TOKEN_BYTES {
+        return Err(Rejected::Malformed);
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|error| reason(error.kind()))?;
+    let key = keys.find(header.kid.as_deref()).await.ok_or(Rejected::Signature)?;
+    let mut validation = Validation::new(key.algorithm);
+    // Time is the clock's, which this library can't be given; see `check_times`.
+    validation.validate_exp = false;
+    let mut required = vec!["exp", "sub"];
+    match &policy.issuer {
+        Some(issuer) => {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        None => validation.iss = None,
+    }
+    match &policy.audience {
+        Some(audience) => {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        None => validation.validate_aud = false,
+    }
+    // Without this the library lets a token pass that doesn't name an issuer at all.
+    validation.set_required_spec_claims(&required);
+    let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
+        .map_err(|error| reason(error.kind()))?
+        .claims;
+    check_times(&claims, now)?;
+    caller(claims)
+}
+
+fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<(), Rejected> {
+    let now = now.timestamp();
+    if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
+        return Err(Rejected::Expired);
+    }
+    if claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY_SECONDS) {
+        return Err(Rejected::NotYetValid);
+    }
+    Ok(())
+}
+
+fn caller(claims: Claims) -> Result<Caller, Rejected> {
+    if !(1..=255).contains(&claims.sub.chars().count()) || claims.sub.contains('\0') {
+        return Err(Rejected::Claims);
+    }
+    let kind = match claims.kind {
+        Kind::User => CallerKind::User,
+        Kind::Anonymous => CallerKind::Anonymous,
+        Kind::Service => CallerKind::Service,
+    };
+    // Scopes that mean nothing here may mean something elsewhere.
+    let scopes: BTreeSet<Scope> = match kind {
+        CallerKind::Service => claims
+            .scope
+            .iter()
+            .flat_map(|names| names.split(' '))
+            .flat_map(str::parse)
+            .collect(),
+        CallerKind::User | CallerKind::Anonymous => BTreeSet::new(),
+    };
+    Ok(Caller {
+        kind,
+        id: claims.sub,
+        scopes,
+    })
+}
+
+fn reason(kind: &ErrorKind) -> Rejected {
+    match kind {
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            Rejected::Signature
+        }
+        ErrorKind::InvalidIssuer => Rejected::Issuer,
+        ErrorKind::InvalidAudience => Rejected::Audience,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => Rejected::Issuer,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => Rejected::Audience,
+        ErrorKind::MissingRequiredClaim(_) => Rejected::Claims,
+        // The signature is checked before the claims are read, so that this is about the claims.
+        ErrorKind::Json(_) => Rejected::Claims,
+        _ => Rejected::Malformed,
+    }
+}
+
+/// A token of development, signed HS256 with the shared secret.
+pub fn mint(secret: &Secret, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    let mut header = Header::new(Algorithm::HS256);
+    header.typ = Some("at+jwt".into());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::KeySource;
+
+    fn secret() -> Secret {
+        Secret::new("0123456789abcdef0123456789abcdef")
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            sub: "ada".into(),
+            kind: Kind::User,
+            scope: None,
+            exp: 100,
+            nbf: None,
+            iat: None,
+            iss: Some("https://id.example".into()),
+            aud: Some("orderpay".into()),
+        }
+    }
+
+    async fn verified(claims: &Claims, policy: Policy, now: i64) -> Result<Caller, Rejected> {
+        let keys = Keys::open(KeySource::Secret(secret())).await.unwrap();
+        let token = mint(&secret(), claims).unwrap();
+        let now = DateTime::from_timestamp(now, 0).unwrap();
+        verify(&keys, &policy, now, &token).await
+    }
+
+    #[tokio::test]
+    async fn a_token_is_good_until_it_expires() {
+        assert!(verified(&claims(), Policy::default(), 104).await.is_ok());
+        assert_eq!(
+            verified(&claims(), Policy::default(), 105).await,
+            Err(Rejected::Expired)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_good_before_its_time() {
+        let later = Claims {
+            nbf: Some(50),
+            ..claims()
+        };
+        assert_eq!(
+            verified(&later, Policy::default(), 44).await,
+            Err(Rejected::NotYetValid)
+        );
+        assert!(verified(&later, Policy::default(), 45).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn issuer_and_audience_must_be_named_where_they_are_configured() {
+        let policy = || Policy {
+            issuer: Some("https://id.example".into()),
+            audience: Some("orderpay".into()),
+        };
+        assert!(verified(&claims(), policy(), 1).await.is_ok());
+        let without_issuer = Claims { iss: None, ..claims() };
+        assert_eq!(verified(&without_issuer, policy(), 1).await, Err(Rejected::Issuer));
+        let for_another = Claims {
+            aud: Some("shop".into()),
+            ..claims()
+        };
+        assert_eq!(verified(&for_another, policy(), 1).await, Err(Rejected::Audience));
+        let without_audience = Claims { aud: None, ..claims() };
+        assert_eq!(verified(&without_audience, policy(), 1).await, Err(Rejected::Audience));
+    }
+
+    #[tokio::test]
+    async fn only_a_services_scopes_count() {
+        let scope = Some("orders:read unheard:of".to_owned());
+        let service = Claims {
+            kind: Kind::Service,
+            scope: scope.clone(),
+            ..claims()
+        };
+        let scopes = verified(&service, Policy::default(), 1).await.unwrap().scopes;
+        assert_eq!(scopes, BTreeSet::from([Scope::OrdersRead]));
+        let user = Claims { scope, ..claims() };
+        assert!(verified(&user, Policy::default(), 1).await.unwrap().scopes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_short_secret_is_refused() {
+        assert!(Keys::open(KeySource::Secret(Secret::new("short"))).await.is_err());
+    }
+}

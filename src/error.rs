@@ -1,0 +1,161 @@
+//! Why a verb did not do what was asked, free of GraphQL and HTTP.
+//!
+//! What can rightly happen is a [`Problem`]; what a caller must never see the inside of is [`Error::Fault`].
+
+use entity::{
+    fault::{Fault, Faults},
+    money::{Money, MoneyError},
+};
+use sea_orm::DbErr;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Scope;
+
+/// Every way in which a verb ends without what was asked for.
+#[derive(Debug)]
+pub enum Error {
+    /// Can rightly happen, and a caller should handle it.
+    Problem(Problem),
+    /// The caller is a service without this scope, or a shopper who may never do this (rules A3, A5).
+    Forbidden(Scope),
+    /// A fault of ours or of what we stand on; its text is for the log only.
+    Fault(String),
+}
+
+/// Something that a caller should handle: data, not an error (the API's `problem`).
+///
+/// A variant exists only if a caller would act differently on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Problem {
+    OrderNotFound,
+    OrderAlreadyPaid,
+    OrderCancelled,
+    /// Captured money does not cover the total (rule O6).
+    OrderNotCovered {
+        captured: Money,
+        total: Money,
+    },
+    OrderHasOpenAttempt,
+    /// The shopper was shown another amount.
+    AmountDueChanged {
+        expected: Money,
+        amount_due: Money,
+    },
+    AttemptNotFound,
+    /// Reported money was not accepted and waits for a decision (rule T5).
+    AttemptConflicted,
+    StaleVersion {
+        current: i32,
+    },
+    CurrencyMismatch {
+        message: String,
+    },
+    /// The provider said no, or can't be reached: nothing was opened.
+    ProviderUnavailable,
+    ProviderUnsupported {
+        provider: String,
+    },
+    /// The provider's answer is not known (rule P8).
+    OutcomeUnknown,
+    IdempotencyKeyReused,
+    OperationInProgress,
+    InvalidInput(Vec<Fault>),
+}
+
+impl Problem {
+    /// One field that can't be accepted, and what would be right.
+    pub fn invalid(path: &str, message: impl std::fmt::Display) -> Self {
+        let mut faults = Faults::default();
+        faults.add(path, message);
+        Self::InvalidInput(faults.or::<()>(None).err().unwrap_or_default())
+    }
+
+    /// Whether the same request may succeed later as it is.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::OrderHasOpenAttempt | Self::ProviderUnavailable | Self::OutcomeUnknown | Self::OperationInProgress
+        )
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OrderNotFound => f.write_str("There is no such order."),
+            Self::OrderAlreadyPaid => f.write_str("The order is paid already."),
+            Self::OrderCancelled => f.write_str("The order is cancelled."),
+            Self::OrderNotCovered { captured, total } => {
+                write!(f, "Captured money does not cover the order: {captured} of {total}.")
+            }
+            Self::OrderHasOpenAttempt => {
+                f.write_str("A payment attempt is open on the order; it has to end or be cancelled first.")
+            }
+            Self::AmountDueChanged { expected, amount_due } => {
+                write!(f, "The amount due is {amount_due}, not {expected}.")
+            }
+            Self::AttemptNotFound => f.write_str("There is no such payment attempt."),
+            Self::AttemptConflicted => f.write_str(
+                "The provider reported money that does not match the attempt or the order. It is kept and waits for a decision.",
+            ),
+            Self::StaleVersion { current } => write!(f, "The order changed meanwhile: its version is {current}."),
+            Self::CurrencyMismatch { message } => f.write_str(message),
+            Self::ProviderUnavailable => f.write_str("The payment provider did not open a session. Nothing was charged."),
+            Self::ProviderUnsupported { provider } => write!(f, "There is no payment provider {provider:?} here."),
+            Self::OutcomeUnknown => f.write_str(
+                "The payment provider's answer is not known yet. Ask again with the same idempotency key; nothing is sent twice.",
+            ),
+            Self::IdempotencyKeyReused => f.write_str("This idempotency key was used with another input."),
+            Self::OperationInProgress => f.write_str("A request with this idempotency key is still running."),
+            Self::InvalidInput(faults) => {
+                let told: Vec<String> = faults.iter().map(describe).collect();
+                write!(f, "Invalid input: {}.", told.join("; "))
+            }
+        }
+    }
+}
+
+fn describe(fault: &Fault) -> String {
+    match fault.path.join(".") {
+        path if path.is_empty() => fault.message.clone(),
+        path => format!("{path} {}", fault.message),
+    }
+}
+
+impl Error {
+    /// A row that another row points to is not there.
+    pub fn missing(id: impl std::fmt::Display) -> Self {
+        Self::Fault(format!("{id} is referred to and missing"))
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Vec<Fault>> for Problem {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::InvalidInput(faults)
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        Self::Fault(format!("database: {error}"))
+    }
+}
+
+impl From<MoneyError> for Error {
+    // Amounts that a caller sent are checked before they reach a verb; what fails later are our own books.
+    fn from(error: MoneyError) -> Self {
+        Self::Fault(format!("an amount in the books {error}"))
+    }
+}
+
+impl From<getrandom::Error> for Error {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Fault(format!("randomness: {error}"))
+    }
+}

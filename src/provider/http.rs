@@ -1,0 +1,51 @@
+//! A call to a provider's HTTP API: what came back, or why it can't be known.
+//!
+//! Nothing is sent twice here, and no answer's text is logged.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+
+use super::CallError;
+
+/// A client that waits this long for a whole answer.
+pub fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .timeout(timeout)
+        .connect_timeout(timeout)
+        // A provider that answers with a redirect is not the one that was configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
+/// Sends a request, and reads the answer of any status below 500 as JSON. What is not known for sure is `Unknown` (rule P8).
+pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(StatusCode, T), CallError> {
+    let answer = request.send().await.map_err(|error| match error.is_connect() {
+        // No connection, so nothing was sent.
+        true => CallError::Refused("the provider can't be reached".into()),
+        false => CallError::Unknown(kind(&error).into()),
+    })?;
+    let status = answer.status();
+    if status.is_server_error() {
+        return Err(CallError::Unknown(format!("the provider answered {status}")));
+    }
+    let body = answer
+        .bytes()
+        .await
+        .map_err(|error| CallError::Unknown(kind(&error).into()))?;
+    match serde_json::from_slice(&body) {
+        Ok(body) => Ok((status, body)),
+        Err(_) if status.is_client_error() => Err(CallError::Refused(format!("the provider answered {status}"))),
+        Err(_) => Err(CallError::Unknown("the provider's answer can't be read".into())),
+    }
+}
+
+fn kind(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "the provider did not answer in time"
+    } else {
+        "the connection to the provider was cut"
+    }
+}

@@ -1,0 +1,28 @@
+//! The verbs: one function, one use case. All queries and all transactions live here.
+//!
+//! A verb takes the app, the caller and values, and gives back nouns; it asks first whether the caller may. It knows nothing of GraphQL or
+//! HTTP.
+//!
+//! | module | verbs |
+//! |---|---|
+//! | [`order`] | create, find, update the cart, cancel, mark paid |
+//! | [`order_list`] | pages of orders, each at the same cost |
+//! | [`claim`] | move an anonymous user's orders to a user |
+//! | [`payment`] | payments with their ledgers |
+//! | [`attempt`] | start an attempt to pay, find attempts |
+//! | [`settle`] | take in what a provider reports |
+//! | [`session`] | what a provider's sessions come to: opened, looked up, cancelled |
+//! | [`operation`] | idempotency keys |
+//! | [`outbox`] | tell of a change in the transaction that makes it |
+//! | [`demo`] | the data of a first look |
+
+pub mod attempt;
+pub mod claim;
+pub mod demo;
+pub mod operation;
+pub mod order;
+pub mod order_list;
+mod outbox;
+pub mod payment;
+mod session;
+pub mod settle;

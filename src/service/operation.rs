@@ -1,0 +1,186 @@
+//! Idempotency keys: a mutation runs once for its caller and key, and what came of it can be had again (rules I1 to I3).
+//!
+//! A key is written in the transaction that writes something else for the first time. So a request that was refused before leaves no key
+//! behind, and a key without its work can't be.
+
+use chrono::{DateTime, Duration, Utc};
+use entity::{
+    fault::Faults,
+    operation::{ActiveModel, Column, Entity, Model, State},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    TryInsertResult,
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    auth::Caller,
+    error::{Error, Problem},
+    secret::hex,
+};
+
+/// How long a mutation that has not ended is believed to be running: longer than all the calls that it may make.
+const LEASE: Duration = Duration::seconds(30);
+
+/// A key with all that it is unique for, and the input that it stands for.
+#[derive(Clone, Debug)]
+pub struct Key {
+    caller_kind: &'static str,
+    caller_id: String,
+    mutation: &'static str,
+    key: String,
+    fingerprint: String,
+}
+
+/// What a key stands for at this moment.
+#[derive(Debug)]
+pub enum Start {
+    /// Nothing yet: go on.
+    New,
+    /// It ended; this is what came of it.
+    Finished(Model),
+    /// Whoever ran it is gone; go on from what it left.
+    Resumed(Model),
+}
+
+impl Key {
+    /// A key of 1 to 255 characters. `input` is all that distinguishes one request from another.
+    pub fn new(caller: &Caller, mutation: &'static str, key: &str, input: &[&str]) -> Result<Self, Problem> {
+        let mut faults = Faults::default();
+        faults.length("idempotencyKey", key, 1..=255);
+        faults.or(Some(()))?;
+        let mut hash = Sha256::new();
+        for part in input {
+            hash.update(format!("{}:{part}", part.len()));
+        }
+        Ok(Self {
+            caller_kind: caller.kind.name(),
+            caller_id: caller.id.clone(),
+            mutation,
+            key: key.to_owned(),
+            fingerprint: hex(&hash.finalize()),
+        })
+    }
+
+    fn id(&self) -> (String, String, String, String) {
+        let Self {
+            caller_kind,
+            caller_id,
+            mutation,
+            key,
+            ..
+        } = self;
+        (
+            (*caller_kind).to_owned(),
+            caller_id.clone(),
+            (*mutation).to_owned(),
+            key.clone(),
+        )
+    }
+}
+
+/// Takes the key for this transaction, or tells what it stands for already.
+pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+    let (caller_kind, caller_id, mutation, idempotency_key) = key.id();
+    let row = Model {
+        caller_kind,
+        caller_id,
+        mutation,
+        idempotency_key,
+        fingerprint: key.fingerprint.clone(),
+        state: State::InProgress,
+        lease_expires_at: now + LEASE,
+        problem: None,
+        order_id: None,
+        payment_id: None,
+        attempt_id: None,
+        started_at: now,
+        finished_at: None,
+    };
+    // Where another transaction holds the same key, this waits for its end.
+    let inserted = Entity::insert(row.into_active_model())
+        .on_conflict_do_nothing()
+        .exec_without_returning(tx)
+        .await?;
+    if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
+        return Ok(Start::New);
+    }
+    let found = Entity::find_by_id(key.id()).lock_exclusive().one(tx).await?;
+    let Some(found) = found else {
+        return Err(Problem::OperationInProgress.into());
+    };
+    if found.fingerprint != key.fingerprint {
+        return Err(Problem::IdempotencyKeyReused.into());
+    }
+    if found.state != State::InProgress {
+        return Ok(Start::Finished(found));
+    }
+    if found.lease_expires_at > now {
+        return Err(Problem::OperationInProgress.into());
+    }
+    let renewed = ActiveModel {
+        lease_expires_at: Set(now + LEASE),
+        ..ActiveModel::default()
+    };
+    update(tx, key, renewed).await?;
+    Ok(Start::Resumed(found))
+}
+
+/// Notes what a mutation that goes on after this transaction has come to so far.
+pub async fn note(tx: &DatabaseTransaction, key: &Key, came_to: ActiveModel) -> Result<(), Error> {
+    update(tx, key, came_to).await
+}
+
+/// Ends it: a retry gets the same, and nothing runs again.
+pub async fn finish(
+    tx: &DatabaseTransaction,
+    key: &Key,
+    now: DateTime<Utc>,
+    problem: Option<&Problem>,
+    came_to: ActiveModel,
+) -> Result<(), Error> {
+    let told = problem.map(serde_json::to_value).transpose();
+    let told = told.map_err(|error| Error::Fault(format!("a problem can't be kept: {error}")))?;
+    let state = if problem.is_some() {
+        State::Refused
+    } else {
+        State::Succeeded
+    };
+    let ended = ActiveModel {
+        state: Set(state),
+        problem: Set(told),
+        finished_at: Set(Some(now)),
+        ..came_to
+    };
+    update(tx, key, ended).await
+}
+
+/// Leaves it unfinished and free for a retry to take up.
+pub async fn release(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<(), Error> {
+    let freed = ActiveModel {
+        lease_expires_at: Set(now),
+        ..ActiveModel::default()
+    };
+    update(tx, key, freed).await
+}
+
+/// The problem that a finished mutation ended with.
+pub fn problem(operation: &Model) -> Result<Option<Problem>, Error> {
+    let kept = operation.problem.clone().map(serde_json::from_value).transpose();
+    kept.map_err(|error| Error::Fault(format!("a kept problem can't be read: {error}")))
+}
+
+async fn update(tx: &DatabaseTransaction, key: &Key, values: ActiveModel) -> Result<(), Error> {
+    let (caller_kind, caller_id, mutation, idempotency_key) = key.id();
+    Entity::update_many()
+        .set(values)
+        .filter(Column::CallerKind.eq(caller_kind))
+        .filter(Column::CallerId.eq(caller_id))
+        .filter(Column::Mutation.eq(mutation))
+        .filter(Column::IdempotencyKey.eq(idempotency_key))
+        .filter(Column::State.eq(State::InProgress))
+        .exec(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,402 @@
+//! Orders: made, found, changed, cancelled, and marked paid.
+//!
+//! Every verb that changes an order locks its row first, so that what was checked still holds when it is written.
+
+use chrono::{DateTime, Utc};
+use entity::{
+    cart::Cart,
+    id::{AttemptId, OrderId},
+    metadata::Metadata,
+    operation,
+    order::{ActiveModel, Column, Entity, Event, Model, Status, number},
+    outbox::Topic,
+    owner::{self, Owner},
+    snapshot,
+};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    SqlErr,
+    sea_query::{Expr, ExprTrait, OnConflict},
+};
+
+use super::{
+    attempt, operation as idempotency,
+    operation::{Key, Start},
+    outbox, payment, session,
+};
+use crate::{
+    app::App,
+    auth::{Audience, Caller, Scope},
+    error::{Error, Problem},
+};
+
+/// Ten random characters don't meet twice; if they do, others are drawn.
+const NUMBER_TRIES: usize = 3;
+
+/// An order to be made.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    pub owner: Owner,
+    pub cart: Cart,
+    pub metadata: Metadata,
+}
+
+/// Makes an order that awaits payment (rules O1 to O4). The same key again gives the same order back, as it is by then (rule I2).
+pub async fn create_order(app: &App, caller: &Caller, new: NewOrder, idempotency_key: &str) -> Result<Model, Error> {
+    caller.require(Scope::OrdersWrite)?;
+    let metadata = serde_json::to_string(&new.metadata).map_err(|error| Error::Fault(error.to_string()))?;
+    let digest = new.cart.digest().to_string();
+    let owner_kind = format!("{:?}", new.owner.kind);
+    let input = [&owner_kind, &new.owner.id, &digest, &metadata].map(String::as_str);
+    let key = Key::new(caller, "createOrder", idempotency_key, &input)?;
+    for _ in 1..NUMBER_TRIES {
+        match create_once(app, &new, &key).await {
+            Err(CreateError::NumberTaken) => {}
+            Err(CreateError::Other(error)) => return Err(error),
+            Ok(order) => return Ok(order),
+        }
+    }
+    create_once(app, &new, &key).await.map_err(|error| match error {
+        CreateError::NumberTaken => Error::Fault("no free order number".into()),
+        CreateError::Other(error) => error,
+    })
+}
+
+enum CreateError {
+    NumberTaken,
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for CreateError {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, CreateError> {
+    let tx = app.db.begin_write().await?;
+    let now = app.clock.now();
+    match idempotency::start(&tx, key, now).await? {
+        Start::New => {}
+        // Work and key are written in one transaction, so what is there is whole.
+        Start::Finished(done) | Start::Resumed(done) => {
+            let id = done
+                .order_id
+                .ok_or(Error::Fault("a finished createOrder without an order".into()))?;
+            return Ok(by_id(&tx, id).await?.ok_or(Error::missing(id))?);
+        }
+    }
+    let sequence = next_sequence(&tx, &new.owner).await?;
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(Error::from)?;
+    let order = Model {
+        id: OrderId::new(now),
+        owner_kind: new.owner.kind,
+        owner_id: new.owner.id.clone(),
+        owner_sequence: sequence,
+        number: number(random),
+        status: Status::AwaitingPayment,
+        cart_digest: new.cart.digest(),
+        currency: new.cart.currency(),
+        total_minor: new.cart.total().minor(),
+        cart: new.cart.clone(),
+        metadata: new.metadata.clone(),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        paid_at: None,
+        cancelled_at: None,
+        cancel_reason: None,
+    };
+    let inserted = Entity::insert(order.clone().into_active_model())
+        .exec_without_returning(&tx)
+        .await;
+    match inserted {
+        Err(error) if breaks_number(&error) => return Err(CreateError::NumberTaken),
+        inserted => inserted?,
+    };
+    let came_to = operation::ActiveModel {
+        order_id: Set(Some(order.id)),
+        ..operation::ActiveModel::default()
+    };
+    idempotency::finish(&tx, key, now, None, came_to).await?;
+    outbox::tell(&tx, order.id, now, &[(Topic::Order, order.id.uuid())]).await?;
+    tx.commit().await?;
+    Ok(order)
+}
+
+fn breaks_number(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(what)) if what.contains("number"))
+}
+
+/// The next place in the owner's row of orders. Holds the owner's row until the transaction ends: their orders are made one after the
+/// other.
+async fn next_sequence(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, DbErr> {
+    let first = owner::Model {
+        kind: owner.kind,
+        id: owner.id.clone(),
+        order_count: 1,
+    };
+    let count = Expr::col((owner::Entity, owner::Column::OrderCount)).add(1);
+    let counted = owner::Entity::insert(first.into_active_model())
+        .on_conflict(
+            OnConflict::columns([owner::Column::Kind, owner::Column::Id])
+                .value(owner::Column::OrderCount, count)
+                .to_owned(),
+        )
+        .exec_with_returning(tx)
+        .await?;
+    Ok(counted.order_count)
+}
+
+/// One order that the caller may see, or `None`: missing and foreign alike (rule A2).
+pub async fn find(app: &App, caller: &Caller, id: OrderId) -> Result<Option<Model>, Error> {
+    let audience = caller.audience(Scope::OrdersRead)?;
+    Ok(payment::reached_by(Entity::find_by_id(id), &audience)
+        .one(app.db.read())
+        .await?)
+}
+
+/// These orders, which were reached through something that the caller may see.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .all(db)
+        .await
+}
+
+pub(super) async fn by_id(db: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// The snapshots of these orders; those that are not paid have none.
+pub async fn snapshots(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec<snapshot::Model>, DbErr> {
+    snapshot::Entity::find()
+        .filter(snapshot::Column::OrderId.is_in(ids.iter().copied()))
+        .all(db)
+        .await
+}
+
+/// The order with its row locked until the transaction ends.
+pub(super) async fn lock(tx: &DatabaseTransaction, audience: &Audience, id: OrderId) -> Result<Model, Error> {
+    let query = Entity::find_by_id(id).lock_exclusive();
+    let found = payment::reached_by(query, audience).one(tx).await?;
+    found.ok_or(Problem::OrderNotFound.into())
+}
+
+/// An unpaid order with all that paying needs.
+pub async fn get_order_to_pay(app: &App, caller: &Caller, id: OrderId) -> Result<Model, Error> {
+    let order = find(app, caller, id).await?.ok_or(Problem::OrderNotFound)?;
+    awaiting_payment(&order)?;
+    Ok(order)
+}
+
+/// Refuses an order that is paid or cancelled.
+pub(super) fn awaiting_payment(order: &Model) -> Result<(), Problem> {
+    match order.status {
+        Status::AwaitingPayment => Ok(()),
+        Status::Paid => Err(Problem::OrderAlreadyPaid),
+        Status::Cancelled => Err(Problem::OrderCancelled),
+    }
+}
+
+fn expect_version(order: &Model, expected: Option<i32>) -> Result<(), Problem> {
+    match expected {
+        Some(expected) if expected != order.version => Err(Problem::StaleVersion { current: order.version }),
+        _ => Ok(()),
+    }
+}
+
+/// Puts another cart in place of the order's (rules O2, O7).
+pub async fn update_order_cart(
+    app: &App,
+    caller: &Caller,
+    id: OrderId,
+    cart: Cart,
+    expected_version: Option<i32>,
+) -> Result<Model, Error> {
+    caller.require(Scope::OrdersWrite)?;
+    let tx = app.db.begin_write().await?;
+    let now = app.clock.now();
+    let order = lock(&tx, &Audience::Everyone, id).await?;
+    awaiting_payment(&order)?;
+    expect_version(&order, expected_version)?;
+    if attempt::open_on(&tx, id).await?.is_some() {
+        return Err(Problem::OrderHasOpenAttempt.into());
+    }
+    let paid_in = payment::ledger(&tx, id).await?;
+    if cart.currency() != order.currency && !paid_in.payments.is_empty() {
+        let message = format!(
+            "The order has payments in {}; its cart can't change to {}.",
+            order.currency,
+            cart.currency()
+        );
+        return Err(Problem::CurrencyMismatch { message }.into());
+    }
+    let changed = Model {
+        cart_digest: cart.digest(),
+        currency: cart.currency(),
+        total_minor: cart.total().minor(),
+        cart,
+        version: order.version + 1,
+        updated_at: now,
+        ..order
+    };
+    let values = ActiveModel {
+        cart_digest: Set(changed.cart_digest.clone()),
+        currency: Set(changed.currency),
+        total_minor: Set(changed.total_minor),
+        cart: Set(changed.cart.clone()),
+        ..touched(&changed)
+    };
+    write(&tx, &changed, values).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// What every change of an order writes.
+fn touched(changed: &Model) -> ActiveModel {
+    ActiveModel {
+        version: Set(changed.version),
+        updated_at: Set(changed.updated_at),
+        ..ActiveModel::default()
+    }
+}
+
+async fn write(tx: &DatabaseTransaction, changed: &Model, values: ActiveModel) -> Result<(), Error> {
+    let query = Entity::update_many().set(values).filter(Column::Id.eq(changed.id));
+    let written = query
+        .filter(Column::Version.eq(changed.version - 1))
+        .exec(tx)
+        .await?
+        .rows_affected;
+    if written != 1 {
+        return Err(Error::Fault(format!(
+            "{} was locked and changed all the same",
+            changed.id
+        )));
+    }
+    Ok(outbox::tell(tx, changed.id, changed.updated_at, &[(Topic::Order, changed.id.uuid())]).await?)
+}
+
+/// Cancels an order (rules O5, O7). An open attempt is cancelled at the provider first; if it was paid a moment before, the order is paid
+/// and not cancelled. Cancelling twice gives the cancelled order back.
+pub async fn cancel_order(
+    app: &App,
+    caller: &Caller,
+    id: OrderId,
+    reason: Option<String>,
+    expected_version: Option<i32>,
+) -> Result<Model, Error> {
+    caller.require(Scope::OrdersWrite)?;
+    // Each round ends one open attempt; another one may be opened meanwhile, though not for ever.
+    for _ in 0..session::MOST_ROUNDS {
+        let tx = app.db.begin_write().await?;
+        let order = lock(&tx, &Audience::Everyone, id).await?;
+        match order.status {
+            Status::Cancelled => return Ok(order),
+            Status::Paid => return Err(Problem::OrderAlreadyPaid.into()),
+            Status::AwaitingPayment => expect_version(&order, expected_version)?,
+        }
+        match attempt::open_on(&tx, id).await? {
+            None => return cancel_now(app, tx, order, reason).await,
+            Some(open) => {
+                tx.rollback().await?;
+                session::end(app, &open).await?;
+            }
+        }
+    }
+    Err(Problem::OrderHasOpenAttempt.into())
+}
+
+async fn cancel_now(app: &App, tx: DatabaseTransaction, order: Model, reason: Option<String>) -> Result<Model, Error> {
+    let now = app.clock.now();
+    let cancelled = Model {
+        status: next(&order, Event::Cancelled)?,
+        cancelled_at: Some(now),
+        cancel_reason: reason,
+        version: order.version + 1,
+        updated_at: now,
+        ..order
+    };
+    let values = ActiveModel {
+        status: Set(cancelled.status),
+        cancelled_at: Set(cancelled.cancelled_at),
+        cancel_reason: Set(cancelled.cancel_reason.clone()),
+        ..touched(&cancelled)
+    };
+    write(&tx, &cancelled, values).await?;
+    tx.commit().await?;
+    Ok(cancelled)
+}
+
+fn next(order: &Model, event: Event) -> Result<Status, Error> {
+    order
+        .status
+        .on(event)
+        .map_err(|illegal| Error::Fault(format!("{}: {illegal:?}", order.id)))
+}
+
+/// Marks an order paid if captured money covers it; a paid order comes back unchanged (rule O6).
+pub async fn process_order_to_paid(app: &App, caller: &Caller, id: OrderId) -> Result<Model, Error> {
+    caller.require(Scope::OrdersWrite)?;
+    let tx = app.db.begin_write().await?;
+    let order = lock(&tx, &Audience::Everyone, id).await?;
+    match order.status {
+        Status::Paid => return Ok(order),
+        Status::Cancelled => return Err(Problem::OrderCancelled.into()),
+        Status::AwaitingPayment => {}
+    }
+    let total = order.total();
+    match pay_if_covered(&tx, order, None, app.clock.now()).await? {
+        Payable::Paid(paid) => {
+            tx.commit().await?;
+            Ok(*paid)
+        }
+        Payable::NotCovered(captured) => Err(Problem::OrderNotCovered { captured, total }.into()),
+    }
+}
+
+/// What became of an order whose money was counted.
+pub(super) enum Payable {
+    Paid(Box<Model>),
+    NotCovered(entity::money::Money),
+}
+
+/// Marks a locked order that awaits payment as paid and takes its snapshot, if captured money covers its total (rules O6, T4).
+pub(super) async fn pay_if_covered(
+    tx: &DatabaseTransaction,
+    order: Model,
+    attempt_id: Option<AttemptId>,
+    now: DateTime<Utc>,
+) -> Result<Payable, Error> {
+    let captured = payment::ledger(tx, order.id).await?.summary(&order)?.captured;
+    if !captured.covers(order.total())? {
+        return Ok(Payable::NotCovered(captured));
+    }
+    let paid = Model {
+        status: next(&order, Event::Paid)?,
+        paid_at: Some(now),
+        version: order.version + 1,
+        updated_at: now,
+        ..order
+    };
+    let values = ActiveModel {
+        status: Set(paid.status),
+        paid_at: Set(paid.paid_at),
+        ..touched(&paid)
+    };
+    write(tx, &paid, values).await?;
+    let snapshot = snapshot::Model {
+        order_id: paid.id,
+        cart: paid.cart.clone(),
+        cart_digest: paid.cart_digest.clone(),
+        attempt_id,
+        taken_at: now,
+    };
+    snapshot::Entity::insert(snapshot.into_active_model())
+        .exec_without_returning(tx)
+        .await?;
+    Ok(Payable::Paid(Box::new(paid)))
+}

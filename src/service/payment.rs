@@ -1,0 +1,155 @@
+//! Payments with their ledgers, read in one statement for however many orders (rule S8).
+
+use std::collections::HashMap;
+
+use entity::{
+    id::OrderId,
+    money::{Currency, Money},
+    order,
+    payment::{Column, Entity, Model, Status},
+    summary::{Entry, PaymentSummary, amount_due},
+    transaction,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, RelationDef,
+};
+
+use crate::{
+    app::App,
+    auth::{Audience, Caller, Scope},
+    error::Error,
+};
+
+/// A payment and what its transactions amount to.
+#[derive(Clone, Debug)]
+pub struct Booked {
+    pub payment: Model,
+    pub entries: Vec<Entry>,
+}
+
+/// An order's payments, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pub payments: Vec<Booked>,
+}
+
+impl Booked {
+    /// What the payment's transactions add up to. A bound that is broken is logged, not hidden (rule S5).
+    pub fn summary(&self) -> Result<PaymentSummary, Error> {
+        let summary = PaymentSummary::of(self.payment.amount(), &self.entries)?;
+        if !summary.sound {
+            tracing::error!(payment = %self.payment.id, "the ledger breaks a bound");
+        }
+        Ok(summary)
+    }
+}
+
+impl Ledger {
+    /// The sum over all payments of the order (rule S6).
+    pub fn summary(&self, order: &order::Model) -> Result<PaymentSummary, Error> {
+        Ok(PaymentSummary::of(order.total(), &self.entries(|_| true))?)
+    }
+
+    /// What is still to be committed to (rule S7).
+    pub fn amount_due(&self, order: &order::Model) -> Result<Money, Error> {
+        let active = self.entries(|payment| payment.status == Status::Active);
+        Ok(amount_due(order.status, order.total(), &active)?)
+    }
+
+    fn entries(&self, of: impl Fn(&Model) -> bool) -> Vec<Entry> {
+        let booked = self.payments.iter().filter(|booked| of(&booked.payment));
+        booked.flat_map(|booked| booked.entries.iter().copied()).collect()
+    }
+}
+
+/// The ledgers of these orders. The orders were found for a caller before: this looks at no owner.
+pub async fn ledgers(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderId, Ledger>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::OrderId.is_in(orders.iter().copied()))
+        .join(JoinType::LeftJoin, transactions())
+        .column_as(transaction::Column::Kind, "t_kind")
+        .column_as(transaction::Column::Status, "t_status")
+        .column_as(transaction::Column::ManagementState, "t_management_state")
+        .column_as(transaction::Column::AmountMinor, "t_amount_minor")
+        .column_as(transaction::Column::Currency, "t_currency")
+        .order_by_asc(Column::Id)
+        .into_model::<Row>()
+        .all(db)
+        .await?;
+    let mut ledgers: HashMap<OrderId, Ledger> = HashMap::new();
+    for Row { payment, entry } in rows {
+        let payments = &mut ledgers.entry(payment.order_id).or_default().payments;
+        match payments.last_mut() {
+            Some(last) if last.payment.id == payment.id => last.entries.extend(entry),
+            _ => payments.push(Booked {
+                payment,
+                entries: entry.into_iter().collect(),
+            }),
+        }
+    }
+    Ok(ledgers)
+}
+
+/// The ledger of one order.
+pub async fn ledger(db: &impl ConnectionTrait, order: OrderId) -> Result<Ledger, DbErr> {
+    Ok(ledgers(db, &[order]).await?.remove(&order).unwrap_or_default())
+}
+
+/// One payment that the caller may see, or `None`: missing and foreign alike (rule A2).
+pub async fn find(app: &App, caller: &Caller, id: entity::id::PaymentId) -> Result<Option<Model>, Error> {
+    let audience = caller.audience(Scope::OrdersRead)?;
+    let query = Entity::find_by_id(id).join(JoinType::InnerJoin, order_of_payment());
+    Ok(reached_by(query, &audience).one(app.db.read()).await?)
+}
+
+/// Narrows a query that is joined with `orders` to what the audience may reach.
+pub fn reached_by<Q: QueryFilter>(query: Q, audience: &Audience) -> Q {
+    match audience {
+        Audience::Everyone => query,
+        Audience::Owner(owner) => query
+            .filter(order::Column::OwnerKind.eq(owner.kind))
+            .filter(order::Column::OwnerId.eq(owner.id.clone())),
+    }
+}
+
+fn transactions() -> RelationDef {
+    let to_payment: RelationDef = transaction::Entity::belongs_to(Entity)
+        .from(transaction::Column::PaymentId)
+        .to(Column::Id)
+        .into();
+    to_payment.rev()
+}
+
+fn order_of_payment() -> RelationDef {
+    Entity::belongs_to(order::Entity)
+        .from(Column::OrderId)
+        .to(order::Column::Id)
+        .into()
+}
+
+struct Row {
+    payment: Model,
+    entry: Option<Entry>,
+}
+
+impl FromQueryResult for Row {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        let payment = Model::from_query_result(row, prefix)?;
+        let kind: Option<transaction::Kind> = row.try_get(prefix, "t_kind")?;
+        let entry = match kind {
+            // A payment without a transaction: the outer join has nothing beside it.
+            None => None,
+            Some(kind) => Some(Entry {
+                kind,
+                status: row.try_get(prefix, "t_status")?,
+                management_state: row.try_get(prefix, "t_management_state")?,
+                amount: Money::new(
+                    row.try_get(prefix, "t_amount_minor")?,
+                    row.try_get::<Currency>(prefix, "t_currency")?,
+                ),
+            }),
+        };
+        Ok(Self { payment, entry })
+    }
+}
