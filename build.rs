@@ -47,24 +47,14 @@ struct LibraryFile {
 impl LibraryFile {
     /// The name under which the server serves it; it changes whenever the content does.
     fn name(&self) -> String {
-        let hash: String = self
-            .integrity
-            .chars()
-            .skip("sha384-".len())
-            .filter(char::is_ascii_alphanumeric)
-            .take(12)
-            .collect();
-        let extension = Path::new(&self.path)
-            .extension()
-            .map_or("txt".into(), |extension| extension.to_string_lossy());
+        let hash: String =
+            self.integrity.chars().skip("sha384-".len()).filter(char::is_ascii_alphanumeric).take(12).collect();
+        let extension = Path::new(&self.path).extension().map_or("txt".into(), |extension| extension.to_string_lossy());
         format!("{}-{}-{hash}.{extension}", self.package, self.version)
     }
 
     fn content_type(&self) -> &'static str {
-        match Path::new(&self.path)
-            .extension()
-            .and_then(|extension| extension.to_str())
-        {
+        match Path::new(&self.path).extension().and_then(|extension| extension.to_str()) {
             Some("css") => "text/css; charset=utf-8",
             Some("js") => "text/javascript; charset=utf-8",
             _ => "text/plain; charset=utf-8",
@@ -77,22 +67,14 @@ impl LibraryFile {
 }
 
 fn read_library(text: &str) -> Result<Vec<LibraryFile>, String> {
-    text.lines()
-        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
-        .map(read_line)
-        .collect()
+    text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).map(read_line).collect()
 }
 
 fn read_line(line: &str) -> Result<LibraryFile, String> {
     let [package, version, path, integrity] = line.split_whitespace().collect::<Vec<_>>()[..] else {
         return Err(format!("{LIBRARY}: a line has four words, not: {line}"));
     };
-    Ok(LibraryFile {
-        package: package.into(),
-        version: version.into(),
-        path: path.into(),
-        integrity: integrity.into(),
-    })
+    Ok(LibraryFile { package: package.into(), version: version.into(), path: path.into(), integrity: integrity.into() })
 }
 
 /// Leaves each file gzipped in `out`, under its name; what an earlier run left there is not fetched again.
@@ -109,29 +91,14 @@ fn fetch(files: &[LibraryFile], out: &Path) -> Result<(), String> {
         .map_err(|error| format!("node does not start: {error}"))?;
     let wanted: Vec<_> = files
         .iter()
-        .map(|file| {
-            format!(
-                "{} {} {} {} {}\n",
-                file.package,
-                file.version,
-                file.path,
-                file.integrity,
-                file.name()
-            )
-        })
+        .map(|file| format!("{} {} {} {} {}\n", file.package, file.version, file.path, file.integrity, file.name()))
         .collect();
     // A node that ends without reading says why on its standard error, which tells more than a broken pipe.
     if let Some(mut stdin) = node.stdin.take() {
         let _ = stdin.write_all(wanted.concat().as_bytes());
     }
-    let ended = node
-        .wait_with_output()
-        .map_err(|error| format!("node does not end: {error}"))?;
-    if ended.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&ended.stderr).trim().replace('\n', " "))
-    }
+    let ended = node.wait_with_output().map_err(|error| format!("node does not end: {error}"))?;
+    if ended.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&ended.stderr).trim().replace('\n', " ")) }
 }
 
 fn warn(reason: &str) {
@@ -149,11 +116,8 @@ fn expression(files: &[LibraryFile], embedded: bool) -> String {
 
 fn entry(file: &LibraryFile, embedded: bool) -> String {
     let name = file.name();
-    let gzip = if embedded {
-        format!("Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")))")
-    } else {
-        "None".into()
-    };
+    let gzip =
+        if embedded { format!("Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")))") } else { "None".into() };
     format!(
         "    LibraryFile {{ name: {name:?}, content_type: {:?}, public_address: {:?}, integrity: {:?}, gzip: {gzip} }},\n",
         file.content_type(),

@@ -24,10 +24,7 @@ impl Clock {
 
     pub fn now(&self) -> DateTime<Utc> {
         let now = match self {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "this is the place that everybody else is sent to"
-            )]
+            #[expect(clippy::disallowed_methods, reason = "this is the place that everybody else is sent to")]
             Self::System => Utc::now(),
             Self::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
         };

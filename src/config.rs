@@ -18,34 +18,16 @@ use crate::{
 #[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// The database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
-    #[arg(
-        long,
-        env = "ORDERPAY_DATABASE_URL",
-        global = true,
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "ORDERPAY_DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
     #[arg(default_value = "sqlite://orderpay.db?mode=rwc")]
     database_url: String,
 
     /// Connections to the database, at the most
-    #[arg(
-        long,
-        env = "ORDERPAY_DATABASE_CONNECTIONS",
-        global = true,
-        value_name = "N",
-        default_value = "8"
-    )]
+    #[arg(long, env = "ORDERPAY_DATABASE_CONNECTIONS", global = true, value_name = "N", default_value = "8")]
     database_connections: String,
 
     /// The address that the server listens on
-    #[arg(
-        long,
-        env = "ORDERPAY_LISTEN",
-        global = true,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, env = "ORDERPAY_LISTEN", global = true, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: String,
 
     /// The address that browsers and providers reach it under [default: http:// and the address it listens on]
@@ -54,13 +36,7 @@ pub struct Settings {
 
     /// The shared secret that tokens are signed with, HS256, 32 bytes or more. Without this and without a JWK set the server is in
     /// development mode: only on a loopback address, with tokens to try, a demo, GraphiQL and the sandbox
-    #[arg(
-        long,
-        env = "ORDERPAY_JWT_SECRET",
-        global = true,
-        value_name = "SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "ORDERPAY_JWT_SECRET", global = true, value_name = "SECRET", hide_env_values = true)]
     jwt_secret: Option<String>,
 
     /// The public keys that tokens are signed with, as a JWK set: a file or an https URL
@@ -80,13 +56,7 @@ pub struct Settings {
     providers: Option<String>,
 
     /// How long a provider may take to answer
-    #[arg(
-        long,
-        env = "ORDERPAY_PROVIDER_TIMEOUT",
-        global = true,
-        value_name = "TIME",
-        default_value = "6s"
-    )]
+    #[arg(long, env = "ORDERPAY_PROVIDER_TIMEOUT", global = true, value_name = "TIME", default_value = "6s")]
     provider_timeout: String,
 
     /// Where the sandbox provider runs as a process of its own [default: it runs inside this server]
@@ -94,13 +64,7 @@ pub struct Settings {
     sandbox_url: Option<String>,
 
     /// The secret that the sandbox signs its webhooks with; both sides need it [default: random where the sandbox runs inside]
-    #[arg(
-        long,
-        env = "ORDERPAY_SANDBOX_WEBHOOK_SECRET",
-        global = true,
-        value_name = "SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "ORDERPAY_SANDBOX_WEBHOOK_SECRET", global = true, value_name = "SECRET", hide_env_values = true)]
     sandbox_webhook_secret: Option<String>,
 
     /// The sandbox's own database: always SQLite
@@ -125,23 +89,11 @@ pub struct Settings {
     no_demo: bool,
 
     /// The largest request body that is read, in bytes
-    #[arg(
-        long,
-        env = "ORDERPAY_MAX_BODY_BYTES",
-        global = true,
-        value_name = "N",
-        default_value = "1048576"
-    )]
+    #[arg(long, env = "ORDERPAY_MAX_BODY_BYTES", global = true, value_name = "N", default_value = "1048576")]
     max_body_bytes: String,
 
     /// What is logged: `info`, `orderpay=debug,warn`, …
-    #[arg(
-        long,
-        env = "ORDERPAY_LOG",
-        global = true,
-        value_name = "FILTER",
-        default_value = "info"
-    )]
+    #[arg(long, env = "ORDERPAY_LOG", global = true, value_name = "FILTER", default_value = "info")]
     log: String,
 
     /// How it is logged
@@ -251,14 +203,8 @@ impl Mistakes {
         T: FromStr,
         T::Err: fmt::Display,
     {
-        let names = list
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
-        names
-            .filter_map(|name| self.take(&format!("{setting}, {name:?}"), name.parse()))
-            .collect()
+        let names = list.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.filter_map(|name| self.take(&format!("{setting}, {name:?}"), name.parse())).collect()
     }
 
     fn switch(&mut self, setting: &str, value: Option<&str>, default: bool) -> bool {
@@ -299,10 +245,7 @@ impl Settings {
         let providers = self.providers(&mut mistakes, development);
         let sandbox_url = mistakes.url("ORDERPAY_SANDBOX_URL", self.sandbox_url.as_deref());
         if sandbox_url.is_some() && self.sandbox_webhook_secret.is_none() {
-            mistakes.add(
-                "ORDERPAY_SANDBOX_WEBHOOK_SECRET",
-                "is needed beside ORDERPAY_SANDBOX_URL",
-            );
+            mistakes.add("ORDERPAY_SANDBOX_WEBHOOK_SECRET", "is needed beside ORDERPAY_SANDBOX_URL");
         }
         for (setting, url) in [
             ("ORDERPAY_DATABASE_URL", &self.database_url),
@@ -314,23 +257,12 @@ impl Settings {
         }
         let config = Config {
             keys,
-            tokens: Policy {
-                issuer: self.jwt_issuer,
-                audience: self.jwt_audience,
-            },
-            database_connections: number(
-                &mut mistakes,
-                "ORDERPAY_DATABASE_CONNECTIONS",
-                &self.database_connections,
-                1,
-            ),
+            tokens: Policy { issuer: self.jwt_issuer, audience: self.jwt_audience },
+            database_connections: number(&mut mistakes, "ORDERPAY_DATABASE_CONNECTIONS", &self.database_connections, 1),
             max_body_bytes: number(&mut mistakes, "ORDERPAY_MAX_BODY_BYTES", &self.max_body_bytes, 1024),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             provider_timeout: mistakes
-                .take(
-                    "ORDERPAY_PROVIDER_TIMEOUT",
-                    humantime::parse_duration(&self.provider_timeout),
-                )
+                .take("ORDERPAY_PROVIDER_TIMEOUT", humantime::parse_duration(&self.provider_timeout))
                 .unwrap_or_default(),
             return_origins: return_origins(&mut mistakes, self.return_origins.as_deref(), development),
             introspection: mistakes.switch("ORDERPAY_INTROSPECTION", self.introspection.as_deref(), development),
@@ -343,17 +275,9 @@ impl Settings {
             sandbox_database_url: self.sandbox_database_url,
             database_url: self.database_url,
             log: self.log,
-            log_format: if self.log_format == "json" {
-                LogFormat::Json
-            } else {
-                LogFormat::Text
-            },
+            log_format: if self.log_format == "json" { LogFormat::Json } else { LogFormat::Text },
         };
-        if mistakes.0.is_empty() {
-            Ok(config)
-        } else {
-            Err(mistakes)
-        }
+        if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     fn keys(&self, mistakes: &mut Mistakes) -> Option<KeySource> {
@@ -371,10 +295,7 @@ impl Settings {
             (None, Some(place)) if place.starts_with("http:") || place.starts_with("https:") => {
                 let url = mistakes.url("ORDERPAY_JWT_JWKS", Some(place))?;
                 if url.scheme() == "http" && !is_loopback(&url) {
-                    mistakes.add(
-                        "ORDERPAY_JWT_JWKS",
-                        "keys are fetched by https only, but from a loopback address",
-                    );
+                    mistakes.add("ORDERPAY_JWT_JWKS", "keys are fetched by https only, but from a loopback address");
                 }
                 Some(KeySource::Url(url))
             }
@@ -387,10 +308,8 @@ impl Settings {
         match self.providers.as_deref() {
             None if development => vec![ProviderName::Sandbox],
             None => {
-                mistakes.add(
-                    "ORDERPAY_PROVIDERS",
-                    "names the payment providers; it has no default outside development",
-                );
+                mistakes
+                    .add("ORDERPAY_PROVIDERS", "names the payment providers; it has no default outside development");
                 vec![]
             }
             Some(list) => mistakes.each("ORDERPAY_PROVIDERS", Some(list)),
@@ -448,19 +367,10 @@ mod tests {
 
     fn check(arguments: &[&str]) -> Result<Config, String> {
         let arguments = std::iter::once("orderpay").chain(arguments.iter().copied());
-        Cli::try_parse_from(arguments)
-            .unwrap()
-            .settings
-            .check()
-            .map_err(|mistakes| mistakes.to_string())
+        Cli::try_parse_from(arguments).unwrap().settings.check().map_err(|mistakes| mistakes.to_string())
     }
 
-    const PRODUCTION: [&str; 4] = [
-        "--jwt-secret",
-        "0123456789abcdef0123456789abcdef",
-        "--providers",
-        "sandbox",
-    ];
+    const PRODUCTION: [&str; 4] = ["--jwt-secret", "0123456789abcdef0123456789abcdef", "--providers", "sandbox"];
 
     #[test]
     fn without_keys_it_is_development_and_with_keys_it_is_not() {
@@ -475,11 +385,7 @@ mod tests {
     // rule A6
     #[test]
     fn development_listens_on_a_loopback_address_only() {
-        assert!(
-            check(&["--listen", "0.0.0.0:8080"])
-                .unwrap_err()
-                .contains("ORDERPAY_LISTEN")
-        );
+        assert!(check(&["--listen", "0.0.0.0:8080"]).unwrap_err().contains("ORDERPAY_LISTEN"));
         let production: Vec<&str> = PRODUCTION.into_iter().chain(["--listen", "0.0.0.0:8080"]).collect();
         assert!(check(&production).is_ok());
     }
@@ -523,10 +429,7 @@ mod tests {
         assert!(allows(&development, "http://[::1]:3000/done"));
         assert!(!allows(&development, "http://localhost.evil.example/"));
         assert!(!allows(&development, "javascript:alert(1)"));
-        let arguments: Vec<&str> = PRODUCTION
-            .into_iter()
-            .chain(["--return-origins", "https://shop.example"])
-            .collect();
+        let arguments: Vec<&str> = PRODUCTION.into_iter().chain(["--return-origins", "https://shop.example"]).collect();
         let production = check(&arguments).unwrap().return_origins;
         assert!(allows(&production, "https://shop.example/done?x=1"));
         for foreign in [

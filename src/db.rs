@@ -56,8 +56,7 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let tx = self.begin_write().await?;
         if tx.get_database_backend() == DbBackend::Postgres {
-            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                .await?;
+            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
         }
         Migrator::up(&tx, None).await?;
         tx.commit().await

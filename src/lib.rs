@@ -13,8 +13,10 @@
 pub mod app;
 pub mod auth;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod db;
+mod development;
 pub mod error;
 pub mod graphql;
 pub mod http;

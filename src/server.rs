@@ -1,1 +1,224 @@
+//! Puts the server together and runs it: the same way for the program and for the tests.
 
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use crate::{
+    app::App,
+    auth::{KeySource, Keys},
+    clock::Clock,
+    config::{Config, ProviderName},
+    db::Database,
+    development::{self, DemoCaller},
+    graphql::Schema,
+    http::{self, Face, graphiql},
+    provider::{PaymentProvider, Providers, sandbox::Sandbox as SandboxClient},
+    sandbox::{self, Sandbox},
+    secret::Secret,
+    service::demo,
+};
+
+/// How long what runs may go on after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long a shopper may take on the sandbox's page.
+const SANDBOX_SESSION_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// Why the server can't run, in words for whoever starts it.
+#[derive(Debug)]
+pub struct ServerError(String);
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// Names what was tried beside what went wrong.
+pub fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> ServerError {
+    move |error| ServerError(format!("{what}: {error}"))
+}
+
+/// What tests put in place of the machine's own.
+#[derive(Clone, Default)]
+pub struct Instruments {
+    pub clock: Clock,
+    /// Told of each SQL statement.
+    pub on_statement: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+/// A server that listens.
+pub struct Running {
+    pub address: SocketAddr,
+    /// Whom a developer can play: none outside development.
+    pub callers: Vec<DemoCaller>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    db: Database,
+}
+
+impl Running {
+    /// Stops accepting, lets what runs come to its end within 30 s, and lets go of the database.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(GRACE, self.tasks.wait())
+            .await
+            .map_err(failed("requests were still running when the time was up"))?;
+        self.db.close().await.map_err(failed("the database could not be closed"))
+    }
+}
+
+/// Migrates, listens, and serves until it is stopped.
+pub async fn start(config: Config, instruments: Instruments) -> Result<Running, ServerError> {
+    let db = open_database(&config, &instruments).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(failed("ORDERPAY_LISTEN can't be listened on"))?;
+    let address = listener.local_addr().map_err(failed("the address is not known"))?;
+    let secret = match &config.keys {
+        Some(_) => None,
+        None => Some(development::secret().map_err(failed("the development secret can't be kept"))?),
+    };
+    let clock = instruments.clock;
+    let callers = match &secret {
+        Some(secret) => {
+            development::callers(secret, &config.tokens, clock.now()).map_err(failed("no token can be minted"))?
+        }
+        None => vec![],
+    };
+    let keys = match (&config.keys, secret) {
+        (Some(source), _) => source.clone(),
+        (None, Some(secret)) => KeySource::Secret(secret),
+        (None, None) => return Err(ServerError("there are no keys".into())),
+    };
+    let keys = Keys::open(keys).await.map_err(failed("the keys for tokens can't be used"))?;
+
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let mut routes = Router::new();
+    let mut providers: Vec<Box<dyn PaymentProvider>> = vec![];
+    for ProviderName::Sandbox in &config.providers {
+        let (client, embedded) = open_sandbox(&config, address).await?;
+        if let Some(sandbox) = embedded {
+            routes = routes.nest("/sandbox", sandbox.router());
+            let stop = stop.clone();
+            tasks.spawn(async move { sandbox.deliver_webhooks(stop).await });
+        }
+        providers.push(Box::new(client));
+    }
+    let app = Arc::new(App {
+        db: db.clone(),
+        clock,
+        providers: Providers::new(providers),
+        return_origins: config.return_origins,
+    });
+    let face = Face {
+        app: Arc::clone(&app),
+        schema: Schema::new(Arc::clone(&app)),
+        keys,
+        tokens: config.tokens,
+        introspection: config.introspection,
+        max_body_bytes: config.max_body_bytes,
+    };
+    routes = routes.merge(http::routes(face));
+    if config.graphiql {
+        let callers = callers.iter().map(DemoCaller::on_page).collect();
+        routes = routes.merge(graphiql::routes(&graphiql::PageSettings { endpoint: "/graphql".into(), callers }));
+    }
+    let stopped = stop.clone();
+    let server = axum::serve(listener, http::wrapped(routes)).with_graceful_shutdown(stopped.cancelled_owned());
+    tasks.spawn(async move { server.await });
+    if config.demo {
+        demo::fill_if_empty(&app).await.map_err(|error| ServerError(format!("the demo can't be made: {error:?}")))?;
+    }
+    Ok(Running { address, callers, stop, tasks, db })
+}
+
+async fn open_database(config: &Config, instruments: &Instruments) -> Result<Database, ServerError> {
+    let opened = Database::open(&config.database_url, config.database_connections).await;
+    let mut db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
+    db.migrate().await.map_err(failed("the database can't be migrated"))?;
+    if let Some(on_statement) = instruments.on_statement.clone() {
+        db.watch(move |statement| on_statement(statement));
+    }
+    Ok(db)
+}
+
+/// The sandbox's client and, unless it runs elsewhere, the sandbox itself. The client speaks HTTP to it either way.
+async fn open_sandbox(config: &Config, address: SocketAddr) -> Result<(SandboxClient, Option<Sandbox>), ServerError> {
+    tracing::warn!("the SANDBOX payment provider is on: its money is NOT REAL");
+    let own = reachable(address);
+    let public =
+        config.public_url.clone().map_or_else(|| own.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
+    let secret = match &config.sandbox_webhook_secret {
+        Some(secret) => secret.clone(),
+        None => Secret::random().map_err(failed("no secret for the sandbox"))?,
+    };
+    let (base, webhooks, embedded) = match &config.sandbox_url {
+        Some(url) => (url.to_string(), format!("{public}/webhooks/sandbox"), None),
+        None => {
+            let sandbox = run_sandbox(config, format!("{public}/sandbox"), &secret).await?;
+            (format!("{own}/sandbox"), format!("{own}/webhooks/sandbox"), Some(sandbox))
+        }
+    };
+    let url = |text: String| {
+        Url::parse(&text).map_err(failed("ORDERPAY_PUBLIC_URL and ORDERPAY_SANDBOX_URL don't make an address"))
+    };
+    let client = SandboxClient::new(url(base)?, url(webhooks)?, secret, config.provider_timeout);
+    Ok((client.map_err(failed("no HTTP client"))?, embedded))
+}
+
+/// Where this machine reaches what listens at an address.
+fn reachable(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    format!("http://{address}")
+}
+
+async fn run_sandbox(config: &Config, public_url: String, secret: &Secret) -> Result<Sandbox, ServerError> {
+    let settings = sandbox::Settings {
+        database_url: config.sandbox_database_url.clone(),
+        public_url,
+        secret: sandbox::Secret::new(secret.expose()),
+        session_ttl: SANDBOX_SESSION_TTL,
+    };
+    Sandbox::open(settings).await.map_err(failed("ORDERPAY_SANDBOX_DATABASE_URL can't be opened"))
+}
+
+/// Runs the sandbox alone until it is stopped; `listening` is told where.
+pub async fn serve_sandbox(
+    config: Config,
+    listening: impl FnOnce(SocketAddr),
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
+    let listener = TcpListener::bind(config.listen).await.map_err(failed("ORDERPAY_LISTEN can't be listened on"))?;
+    let address = listener.local_addr().map_err(failed("the address is not known"))?;
+    let Some(secret) = &config.sandbox_webhook_secret else {
+        return Err(ServerError("ORDERPAY_SANDBOX_WEBHOOK_SECRET is needed: both sides have to know it".into()));
+    };
+    let public = config
+        .sandbox_url
+        .as_ref()
+        .map_or_else(|| reachable(address), |url| url.as_str().trim_end_matches('/').to_owned());
+    let sandbox = run_sandbox(&config, public, secret).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (courier, cancelled) = (sandbox.clone(), stop.clone());
+    tasks.spawn(async move { courier.deliver_webhooks(cancelled).await });
+    let routes = http::wrapped(sandbox.router());
+    let server = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tasks.spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the sandbox stopped listening");
+        }
+    });
+    listening(address);
+    stopped.await;
+    stop.cancel();
+    tasks.close();
+    tokio::time::timeout(GRACE, tasks.wait()).await.map_err(failed("requests were still running when the time was up"))
+}

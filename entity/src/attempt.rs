@@ -178,9 +178,8 @@ mod tests {
     #[test]
     fn the_whole_life_of_an_attempt() {
         let row = |from: Status| {
-            let next: Vec<String> = News::iter()
-                .map(|news| from.on(news).map_or("-".into(), |to| format!("{to:?}")))
-                .collect();
+            let next: Vec<String> =
+                News::iter().map(|news| from.on(news).map_or("-".into(), |to| format!("{to:?}"))).collect();
             format!("{:<10} {}\n", format!("{from:?}"), next.join(" "))
         };
         let table: String = Status::iter().map(row).collect();
@@ -210,9 +209,7 @@ mod tests {
     fn news_with_accepted_money_ends_in_success_in_every_order() {
         for (before, after) in News::iter().flat_map(|one| News::iter().map(move |other| (one, other))) {
             let told = [before, News::MoneyAccepted, after];
-            let end = told
-                .iter()
-                .fold(Status::Created, |status, news| status.on(*news).unwrap_or(status));
+            let end = told.iter().fold(Status::Created, |status, news| status.on(*news).unwrap_or(status));
             assert_eq!(end, Status::Succeeded, "{told:?}");
         }
     }

@@ -28,13 +28,6 @@ pub struct Line {
     pub attributes: Metadata,
 }
 
-impl Line {
-    /// quantity × unit price.
-    pub fn total(&self) -> Result<Money, MoneyError> {
-        self.unit_price.times(self.quantity)
-    }
-}
-
 /// A cart as it was sent, not checked yet.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -52,6 +45,7 @@ pub struct Draft {
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Cart {
     draft: Draft,
+    line_totals: Vec<Money>,
     subtotal: Money,
     total: Money,
 }
@@ -70,23 +64,15 @@ impl Cart {
         for (index, line) in draft.lines.iter().take(MOST_LINES).enumerate() {
             check_line(&mut faults, &format!("lines.{index}"), line);
         }
-        for (path, amount) in [
-            ("discountTotal", draft.discount),
-            ("shippingTotal", draft.shipping),
-            ("taxTotal", draft.tax),
-        ] {
+        for (path, amount) in
+            [("discountTotal", draft.discount), ("shippingTotal", draft.shipping), ("taxTotal", draft.tax)]
+        {
             faults.take(path, amount.not_negative());
         }
-        let (draft, sums) = match faults.or(Some(draft)) {
-            Ok(draft) => {
-                let sums = sums(&draft);
-                (draft, sums)
-            }
-            Err(found) => return Err(found),
-        };
+        let draft = faults.or(Some(draft))?;
         let mut faults = Faults::default();
-        let sums = faults.take("total", sums);
-        faults.or(sums).map(|(subtotal, total)| Self { draft, subtotal, total })
+        let sums = faults.take("total", Sums::of(&draft));
+        faults.or(sums).map(|Sums { lines, subtotal, total }| Self { draft, line_totals: lines, subtotal, total })
     }
 
     pub fn external_id(&self) -> Option<&str> {
@@ -99,6 +85,11 @@ impl Cart {
 
     pub fn lines(&self) -> &[Line] {
         &self.draft.lines
+    }
+
+    /// Each line with its total, quantity × unit price.
+    pub fn lines_with_totals(&self) -> impl Iterator<Item = (&Line, Money)> {
+        self.draft.lines.iter().zip(self.line_totals.iter().copied())
     }
 
     /// Σ quantity × unit price.
@@ -168,25 +159,25 @@ fn check_line(faults: &mut Faults, path: &str, line: &Line) {
     if !QUANTITIES.contains(&line.quantity) {
         let (least, most) = (QUANTITIES.start(), QUANTITIES.end());
         let quantity = line.quantity;
-        faults.add(
-            &format!("{path}.quantity"),
-            format!("is {quantity}; {least} to {most} are allowed"),
-        );
+        faults.add(&format!("{path}.quantity"), format!("is {quantity}; {least} to {most} are allowed"));
     }
     faults.take(&format!("{path}.unitPrice"), line.unit_price.not_negative());
 }
 
-fn sums(draft: &Draft) -> Result<(Money, Money), MoneyError> {
-    let subtotal = draft
-        .lines
-        .iter()
-        .try_fold(Money::zero(draft.currency), |sum, line| sum.plus(line.total()?))?;
-    let total = subtotal
-        .minus(draft.discount)?
-        .plus(draft.shipping)?
-        .plus(draft.tax)?
-        .not_negative()?;
-    Ok((subtotal, total))
+struct Sums {
+    lines: Vec<Money>,
+    subtotal: Money,
+    total: Money,
+}
+
+impl Sums {
+    fn of(draft: &Draft) -> Result<Self, MoneyError> {
+        let lines = draft.lines.iter().map(|line| line.unit_price.times(line.quantity));
+        let lines: Vec<Money> = lines.collect::<Result<_, _>>()?;
+        let subtotal = Money::sum(lines.iter().copied(), draft.currency)?;
+        let total = subtotal.minus(draft.discount)?.plus(draft.shipping)?.plus(draft.tax)?.not_negative()?;
+        Ok(Self { lines, subtotal, total })
+    }
 }
 
 struct Canonical(Sha256);
@@ -270,10 +261,8 @@ impl TryFrom<Stored> for Cart {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let currency: Currency = stored
-            .currency
-            .parse()
-            .map_err(|error| format!("a stored cart's currency {error}"))?;
+        let currency: Currency =
+            stored.currency.parse().map_err(|error| format!("a stored cart's currency {error}"))?;
         let money = |minor| Money::new(minor, currency);
         let line = |line: StoredLine| Line {
             sku: line.sku,
@@ -350,24 +339,15 @@ mod tests {
 
     #[test]
     fn a_free_order_is_allowed_and_a_negative_one_is_not() {
-        let with_discount = |discount| Draft {
-            discount,
-            ..draft(vec![line(1, 100)])
-        };
+        let with_discount = |discount| Draft { discount, ..draft(vec![line(1, 100)]) };
         assert_eq!(Cart::new(with_discount(euro(100))).unwrap().total(), euro(0));
         assert_eq!(paths(with_discount(euro(101))), ["total"]);
     }
 
     #[test]
     fn every_fault_is_told_with_its_path() {
-        let faulty = Draft {
-            tax: euro(-1),
-            ..draft(vec![line(0, 1), line(1_000_001, 1), line(1, -1)])
-        };
-        assert_eq!(
-            paths(faulty),
-            ["lines.0.quantity", "lines.1.quantity", "lines.2.unitPrice", "taxTotal"]
-        );
+        let faulty = Draft { tax: euro(-1), ..draft(vec![line(0, 1), line(1_000_001, 1), line(1, -1)]) };
+        assert_eq!(paths(faulty), ["lines.0.quantity", "lines.1.quantity", "lines.2.unitPrice", "taxTotal"]);
     }
 
     #[test]
@@ -396,16 +376,9 @@ mod tests {
         };
         let named = |sku: &str, name: &str| {
             let (sku, name) = (sku.to_owned(), name.to_owned());
-            draft(vec![Line {
-                sku,
-                name,
-                ..line(1, 1)
-            }])
+            draft(vec![Line { sku, name, ..line(1, 1) }])
         };
-        let external = |id: &str| Draft {
-            external_id: Some(id.into()),
-            ..draft(vec![line(1, 1)])
-        };
+        let external = |id: &str| Draft { external_id: Some(id.into()), ..draft(vec![line(1, 1)]) };
         assert_eq!(
             digest(with_attributes([("a", "1"), ("b", "2")])),
             digest(with_attributes([("b", "2"), ("a", "1")]))
@@ -421,14 +394,8 @@ mod tests {
             digest(named("ab", "c")),
             digest(external("1")),
             digest(external("=")),
-            digest(Draft {
-                shipping: euro(1),
-                ..draft(vec![line(1, 1)])
-            }),
-            digest(Draft {
-                tax: euro(1),
-                ..draft(vec![line(1, 1)])
-            }),
+            digest(Draft { shipping: euro(1), ..draft(vec![line(1, 1)]) }),
+            digest(Draft { tax: euro(1), ..draft(vec![line(1, 1)]) }),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{index}");
@@ -439,17 +406,9 @@ mod tests {
     fn the_canonical_form_does_not_drift() {
         let mut tea = line(3, 450);
         tea.attributes = Metadata::new(BTreeMap::from([("colour".into(), "grün".into())])).unwrap();
-        let cart = Cart::new(Draft {
-            external_id: Some("cart-7".into()),
-            tax: euro(90),
-            ..draft(vec![tea])
-        })
-        .unwrap();
+        let cart = Cart::new(Draft { external_id: Some("cart-7".into()), tax: euro(90), ..draft(vec![tea]) }).unwrap();
         // printf '15:orderpay cart 17:=cart-73:EUR1:15:TEA-13:Tea1:33:4501:16:colour5:grün1:01:02:90' | sha256sum
-        assert_eq!(
-            cart.digest().to_string(),
-            "33dd39fe046b60620d07ffab0b39ab72049c9bc0c89c18320cd8fa688705174e"
-        );
+        assert_eq!(cart.digest().to_string(), "33dd39fe046b60620d07ffab0b39ab72049c9bc0c89c18320cd8fa688705174e");
     }
 
     #[test]

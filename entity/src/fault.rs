@@ -17,10 +17,7 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     /// Notes a fault at a path given with dots: `lines.3.quantity`.
     pub fn add(&mut self, path: &str, message: impl std::fmt::Display) {
-        self.0.push(Fault {
-            path: path.split('.').map(str::to_owned).collect(),
-            message: message.to_string(),
-        });
+        self.0.push(Fault { path: path.split('.').map(str::to_owned).collect(), message: message.to_string() });
     }
 
     /// Takes the value, or notes what is wrong with it.

@@ -12,10 +12,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdError {
     /// The prefix says that this is the id of something else.
-    WrongKind {
-        expected: &'static str,
-        found: &'static str,
-    },
+    WrongKind { expected: &'static str, found: &'static str },
     /// Not an id of ours at all.
     Malformed { expected: &'static str },
 }
@@ -24,14 +21,11 @@ impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongKind { expected, found } => {
-                write!(f, "this is the id of {}, not of {}", article(found), article(expected))
+                write!(f, "is the id of {}, not of {}", article(found), article(expected))
             }
-            Self::Malformed { expected } => write!(
-                f,
-                "is not the id of {}: it would be {}… and a UUID",
-                article(expected),
-                prefix_of(expected)
-            ),
+            Self::Malformed { expected } => {
+                write!(f, "is not the id of {}: it would be {}… and a UUID", article(expected), prefix_of(expected))
+            }
         }
     }
 }
@@ -48,10 +42,7 @@ const KINDS: [(&str, &str); 5] = [
 ];
 
 fn prefix_of(kind: &str) -> &'static str {
-    KINDS
-        .iter()
-        .find(|(_, name)| *name == kind)
-        .map_or("", |(prefix, _)| prefix)
+    KINDS.iter().find(|(_, name)| *name == kind).map_or("", |(prefix, _)| prefix)
 }
 
 fn article(kind: &str) -> String {
@@ -169,20 +160,13 @@ mod tests {
     fn an_id_of_the_wrong_kind_is_refused_by_name() {
         let payment = PaymentId::new(DateTime::UNIX_EPOCH).to_string();
         let refused = payment.parse::<OrderId>().map_err(|error| error.to_string());
-        assert_eq!(refused, Err("this is the id of a payment, not of an order".into()));
+        assert_eq!(refused, Err("is the id of a payment, not of an order".into()));
     }
 
     #[test]
     fn what_is_no_id_is_refused() {
         let upper = OrderId::new(DateTime::UNIX_EPOCH).to_string().to_uppercase();
-        for text in [
-            "",
-            "ord_",
-            "ord_1",
-            "0190",
-            "ord_zzzzzzzz-0000-7000-8000-000000000000",
-            &upper,
-        ] {
+        for text in ["", "ord_", "ord_1", "0190", "ord_zzzzzzzz-0000-7000-8000-000000000000", &upper] {
             let refused = text.parse::<OrderId>();
             assert_eq!(refused, Err(IdError::Malformed { expected: "order" }), "{text}");
         }

@@ -78,11 +78,9 @@ impl fmt::Display for MoneyError {
                 write!(f, "has {found} decimal places; {currency} has {}", currency.places())
             }
             Self::Mixed { left, right } => write!(f, "is in {right}; {left} is needed"),
-            Self::Overflow { currency } => write!(
-                f,
-                "is too large: at most {} can be handled",
-                Money::new(i64::MAX, *currency)
-            ),
+            Self::Overflow { currency } => {
+                write!(f, "is too large: at most {} can be handled", Money::new(i64::MAX, *currency))
+            }
             Self::NotAboveZero => f.write_str("must be above zero"),
             Self::Negative => f.write_str("must not be negative"),
         }
@@ -166,20 +164,12 @@ impl Money {
 
     /// Itself, if it may move: an amount above zero (rule M4).
     pub fn above_zero(self) -> Result<Self, MoneyError> {
-        if self.minor > 0 {
-            Ok(self)
-        } else {
-            Err(MoneyError::NotAboveZero)
-        }
+        if self.minor > 0 { Ok(self) } else { Err(MoneyError::NotAboveZero) }
     }
 
     /// Itself, if it is zero or more.
     pub fn not_negative(self) -> Result<Self, MoneyError> {
-        if self.minor >= 0 {
-            Ok(self)
-        } else {
-            Err(MoneyError::Negative)
-        }
+        if self.minor >= 0 { Ok(self) } else { Err(MoneyError::Negative) }
     }
 
     /// Whether this amount is at least the other.
@@ -190,14 +180,9 @@ impl Money {
     fn with(self, other: Self, apply: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
         let currency = self.currency;
         if other.currency != currency {
-            return Err(MoneyError::Mixed {
-                left: currency,
-                right: other.currency,
-            });
+            return Err(MoneyError::Mixed { left: currency, right: other.currency });
         }
-        apply(self.minor, other.minor)
-            .map(|minor| Self { minor, currency })
-            .ok_or(MoneyError::Overflow { currency })
+        apply(self.minor, other.minor).map(|minor| Self { minor, currency }).ok_or(MoneyError::Overflow { currency })
     }
 }
 
@@ -260,14 +245,8 @@ mod tests {
 
     #[test]
     fn an_amount_has_its_currencys_places() {
-        let shown = [
-            ("12.5", "EUR"),
-            ("1250", "JPY"),
-            ("1", "KWD"),
-            ("0", "EUR"),
-            ("-0.01", "EUR"),
-        ]
-        .map(|(amount, code)| money(amount, code).unwrap().to_string());
+        let shown = [("12.5", "EUR"), ("1250", "JPY"), ("1", "KWD"), ("0", "EUR"), ("-0.01", "EUR")]
+            .map(|(amount, code)| money(amount, code).unwrap().to_string());
         assert_eq!(shown, ["12.50 EUR", "1250 JPY", "1.000 KWD", "0.00 EUR", "-0.01 EUR"]);
     }
 
@@ -281,9 +260,7 @@ mod tests {
 
     #[test]
     fn what_is_not_written_as_a_decimal_number_is_refused() {
-        for text in [
-            "", "-", ".5", "5.", "1e3", "1_000", " 1", "+1", "1,5", "NaN", "0x1", "١",
-        ] {
+        for text in ["", "-", ".5", "5.", "1e3", "1_000", " 1", "+1", "1,5", "NaN", "0x1", "١"] {
             assert_eq!(parse_decimal(text), Err(NotDecimal), "{text}");
         }
     }

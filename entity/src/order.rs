@@ -52,10 +52,7 @@ const NUMBER_ALPHABET: &[u8; 31] = b"23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
 /// The number on the receipt, from ten random bytes: `7KQ4-M2XP-9T` without the dashes. Unique by the database, not by itself.
 pub fn number(random: [u8; 10]) -> String {
-    random
-        .iter()
-        .map(|byte| char::from(NUMBER_ALPHABET[usize::from(*byte) % NUMBER_ALPHABET.len()]))
-        .collect()
+    random.iter().map(|byte| char::from(NUMBER_ALPHABET[usize::from(*byte) % NUMBER_ALPHABET.len()])).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -84,10 +81,7 @@ pub struct Model {
 
 impl Model {
     pub fn owner(&self) -> Owner {
-        Owner {
-            kind: self.owner_kind,
-            id: self.owner_id.clone(),
-        }
+        Owner { kind: self.owner_kind, id: self.owner_id.clone() }
     }
 
     pub fn total(&self) -> Money {

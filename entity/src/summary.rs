@@ -81,9 +81,7 @@ impl PaymentSummary {
             fully_refunded: ever_captured > 0 && known.refund == ever_captured,
             pending: money(pending.all())?,
             stuck_in_reversal: money(stuck)?,
-            sound: [to_charge, to_capture, to_refund, held, captured]
-                .iter()
-                .all(|minor| *minor >= 0),
+            sound: [to_charge, to_capture, to_refund, held, captured].iter().all(|minor| *minor >= 0),
         })
     }
 }
@@ -166,7 +164,5 @@ fn counts(state: Option<ManagementState>) -> bool {
 }
 
 fn to_money(minor: i128, currency: Currency) -> Result<Money, MoneyError> {
-    i64::try_from(minor)
-        .map(|minor| Money::new(minor, currency))
-        .map_err(|_| MoneyError::Overflow { currency })
+    i64::try_from(minor).map(|minor| Money::new(minor, currency)).map_err(|_| MoneyError::Overflow { currency })
 }

@@ -71,10 +71,7 @@ fn every_worked_case_comes_out_as_written() {
 #[test]
 fn a_transaction_of_another_currency_is_refused() {
     let yen = Money::new(1, "JPY".parse().unwrap());
-    let entry = Entry {
-        amount: yen,
-        ..succeeded(Kind::Capture, 1)
-    };
+    let entry = Entry { amount: yen, ..succeeded(Kind::Capture, 1) };
     assert!(PaymentSummary::of(money(1), &[entry]).is_err());
 }
 
@@ -98,12 +95,7 @@ fn a_refund_does_not_raise_what_is_due_and_a_paid_order_owes_nothing() {
 }
 
 fn succeeded(kind: Kind, minor: i64) -> Entry {
-    Entry {
-        kind,
-        status: Status::Succeeded,
-        management_state: None,
-        amount: money(minor),
-    }
+    Entry { kind, status: Status::Succeeded, management_state: None, amount: money(minor) }
 }
 
 const KINDS: [Kind; 6] = [
@@ -129,18 +121,8 @@ fn available(summary: &PaymentSummary, kind: Kind) -> i64 {
 
 /// Plays requests that each keep to what is available, and whatever answers come.
 fn history() -> impl Strategy<Value = (i64, Vec<Entry>)> {
-    let statuses = [
-        Status::Sent,
-        Status::Pending,
-        Status::Unknown,
-        Status::Succeeded,
-        Status::Failed,
-    ];
-    let step = (
-        prop::sample::select(KINDS.to_vec()),
-        prop::sample::select(statuses.to_vec()),
-        0.0_f64..=1.0,
-    );
+    let statuses = [Status::Sent, Status::Pending, Status::Unknown, Status::Succeeded, Status::Failed];
+    let step = (prop::sample::select(KINDS.to_vec()), prop::sample::select(statuses.to_vec()), 0.0_f64..=1.0);
     (1_i64..100_000, prop::collection::vec(step, 0..24)).prop_map(|(amount, steps)| {
         let mut entries = Vec::new();
         for (kind, status, share) in steps {
@@ -149,10 +131,7 @@ fn history() -> impl Strategy<Value = (i64, Vec<Entry>)> {
             // A test's dice: no amount of the program is ever a float.
             let minor = (most as f64 * share).ceil() as i64;
             if minor > 0 {
-                entries.push(Entry {
-                    status,
-                    ..succeeded(kind, minor)
-                });
+                entries.push(Entry { status, ..succeeded(kind, minor) });
             }
         }
         (amount, entries)

@@ -99,9 +99,7 @@ impl Keys {
 
     fn shared(secret: &Secret) -> Result<Self, KeyError> {
         if secret.expose().len() < LEAST_SECRET_BYTES {
-            return Err(KeyError(format!(
-                "the secret has fewer than {LEAST_SECRET_BYTES} bytes"
-            )));
+            return Err(KeyError(format!("the secret has fewer than {LEAST_SECRET_BYTES} bytes")));
         }
         Ok(Self(Arc::new(Inner::Secret(Key {
             decoding: DecodingKey::from_secret(secret.expose()),
@@ -119,10 +117,7 @@ impl Keys {
             return Some(key);
         }
         let _one_at_a_time = reading.lock().await;
-        let fresh = keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_younger_than(LEAST_AGE);
+        let fresh = keys.read().unwrap_or_else(PoisonError::into_inner).is_younger_than(LEAST_AGE);
         if !fresh {
             match read(source).await {
                 Ok(set) => *keys.write().unwrap_or_else(PoisonError::into_inner) = set,
@@ -156,12 +151,9 @@ async fn read(source: &SetSource) -> Result<KeySet, KeyError> {
         SetSource::File(path) => {
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-            read.map_err(|error| KeyError(error.to_string()))?
-                .map_err(|error| KeyError(error.to_string()))?
+            read.map_err(|error| KeyError(error.to_string()))?.map_err(|error| KeyError(error.to_string()))?
         }
-        SetSource::Url(client, url) => fetch(client, url.clone())
-            .await
-            .map_err(|error| KeyError(error.to_string()))?,
+        SetSource::Url(client, url) => fetch(client, url.clone()).await.map_err(|error| KeyError(error.to_string()))?,
     };
     let set: JwkSet = serde_json::from_slice(&text).map_err(|error| KeyError(format!("not a JWK set: {error}")))?;
     let by_id: HashMap<_, _> = set
@@ -200,9 +192,5 @@ fn key(jwk: &Jwk) -> Option<Key> {
     };
     let decoding = DecodingKey::from_jwk(jwk).ok()?;
     // A set that names HS256 for a public key would let anybody sign with it.
-    decoding
-        .family()
-        .algorithms()
-        .contains(&algorithm)
-        .then_some(Key { decoding, algorithm })
+    decoding.family().algorithms().contains(&algorithm).then_some(Key { decoding, algorithm })
 }

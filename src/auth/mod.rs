@@ -132,11 +132,7 @@ impl Caller {
 
     /// Refuses whoever is not a service with this scope (rules A3, A5).
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        if self.has(scope) {
-            Ok(())
-        } else {
-            Err(Error::Forbidden(scope))
-        }
+        if self.has(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
     }
 
     /// Whose orders this caller may reach: shoppers their own, services with the scope everybody's (rules A2, A3).
@@ -153,11 +149,7 @@ mod tests {
     use super::*;
 
     fn caller(kind: CallerKind, scopes: &[Scope]) -> Caller {
-        Caller {
-            kind,
-            id: "ada".into(),
-            scopes: scopes.iter().copied().collect(),
-        }
+        Caller { kind, id: "ada".into(), scopes: scopes.iter().copied().collect() }
     }
 
     // rule A3
@@ -165,10 +157,7 @@ mod tests {
     fn a_scope_in_a_shoppers_token_gives_nothing() {
         let shopper = caller(CallerKind::User, &Scope::ALL);
         assert!(shopper.require(Scope::OrdersWrite).is_err());
-        let own = Owner {
-            kind: OwnerKind::User,
-            id: "ada".into(),
-        };
+        let own = Owner { kind: OwnerKind::User, id: "ada".into() };
         assert_eq!(shopper.audience(Scope::OrdersRead).ok(), Some(Audience::Owner(own)));
     }
 

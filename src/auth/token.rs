@@ -107,9 +107,8 @@ pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &st
     }
     // Without this the library lets a token pass that doesn't name an issuer at all.
     validation.set_required_spec_claims(&required);
-    let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
-        .map_err(|error| reason(error.kind()))?
-        .claims;
+    let claims =
+        jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).map_err(|error| reason(error.kind()))?.claims;
     check_times(&claims, now)?;
     caller(claims)
 }
@@ -136,19 +135,10 @@ fn caller(claims: Claims) -> Result<Caller, Rejected> {
     };
     // Scopes that mean nothing here may mean something elsewhere.
     let scopes: BTreeSet<Scope> = match kind {
-        CallerKind::Service => claims
-            .scope
-            .iter()
-            .flat_map(|names| names.split(' '))
-            .flat_map(str::parse)
-            .collect(),
+        CallerKind::Service => claims.scope.iter().flat_map(|names| names.split(' ')).flat_map(str::parse).collect(),
         CallerKind::User | CallerKind::Anonymous => BTreeSet::new(),
     };
-    Ok(Caller {
-        kind,
-        id: claims.sub,
-        scopes,
-    })
+    Ok(Caller { kind, id: claims.sub, scopes })
 }
 
 fn reason(kind: &ErrorKind) -> Rejected {
@@ -206,38 +196,23 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_good_until_it_expires() {
         assert!(verified(&claims(), Policy::default(), 104).await.is_ok());
-        assert_eq!(
-            verified(&claims(), Policy::default(), 105).await,
-            Err(Rejected::Expired)
-        );
+        assert_eq!(verified(&claims(), Policy::default(), 105).await, Err(Rejected::Expired));
     }
 
     #[tokio::test]
     async fn a_token_is_not_good_before_its_time() {
-        let later = Claims {
-            nbf: Some(50),
-            ..claims()
-        };
-        assert_eq!(
-            verified(&later, Policy::default(), 44).await,
-            Err(Rejected::NotYetValid)
-        );
+        let later = Claims { nbf: Some(50), ..claims() };
+        assert_eq!(verified(&later, Policy::default(), 44).await, Err(Rejected::NotYetValid));
         assert!(verified(&later, Policy::default(), 45).await.is_ok());
     }
 
     #[tokio::test]
     async fn issuer_and_audience_must_be_named_where_they_are_configured() {
-        let policy = || Policy {
-            issuer: Some("https://id.example".into()),
-            audience: Some("orderpay".into()),
-        };
+        let policy = || Policy { issuer: Some("https://id.example".into()), audience: Some("orderpay".into()) };
         assert!(verified(&claims(), policy(), 1).await.is_ok());
         let without_issuer = Claims { iss: None, ..claims() };
         assert_eq!(verified(&without_issuer, policy(), 1).await, Err(Rejected::Issuer));
-        let for_another = Claims {
-            aud: Some("shop".into()),
-            ..claims()
-        };
+        let for_another = Claims { aud: Some("shop".into()), ..claims() };
         assert_eq!(verified(&for_another, policy(), 1).await, Err(Rejected::Audience));
         let without_audience = Claims { aud: None, ..claims() };
         assert_eq!(verified(&without_audience, policy(), 1).await, Err(Rejected::Audience));
@@ -246,11 +221,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_services_scopes_count() {
         let scope = Some("orders:read unheard:of".to_owned());
-        let service = Claims {
-            kind: Kind::Service,
-            scope: scope.clone(),
-            ..claims()
-        };
+        let service = Claims { kind: Kind::Service, scope: scope.clone(), ..claims() };
         let scopes = verified(&service, Policy::default(), 1).await.unwrap().scopes;
         assert_eq!(scopes, BTreeSet::from([Scope::OrdersRead]));
         let user = Claims { scope, ..claims() };

@@ -36,9 +36,7 @@ pub struct PageSettings {
 pub fn routes(settings: &PageSettings) -> Router {
     let page: Arc<str> = page(settings).into();
     let policy: Arc<str> = content_security_policy().into();
-    Router::new()
-        .route("/", get(async move || answer_page(&page, &policy)))
-        .route("/graphiql/{file}", get(answer_file))
+    Router::new().route("/", get(async move || answer_page(&page, &policy))).route("/graphiql/{file}", get(answer_file))
 }
 
 /// A published file of GraphiQL or React; `build.rs` writes the list.
@@ -63,11 +61,7 @@ impl LibraryFile {
     }
 
     fn address(&self) -> String {
-        if self.gzip.is_some() {
-            format!("/graphiql/{}", self.name)
-        } else {
-            self.public_address.into()
-        }
+        if self.gzip.is_some() { format!("/graphiql/{}", self.name) } else { self.public_address.into() }
     }
 
     /// The element that makes a page load it. The browser refuses content that is not the one with this integrity.
@@ -146,10 +140,8 @@ fn settings_for_script(settings: &PageSettings) -> String {
         .iter()
         .map(|caller| json!({ "name": caller.name, "description": caller.description, "token": caller.token }))
         .collect();
-    let examples: Vec<_> = EXAMPLES
-        .iter()
-        .map(|example| json!({ "query": example.query, "variables": example.variables }))
-        .collect();
+    let examples: Vec<_> =
+        EXAMPLES.iter().map(|example| json!({ "query": example.query, "variables": example.variables })).collect();
     json!({ "endpoint": settings.endpoint, "callers": callers, "examples": examples, "loadedFrom": elsewhere(Kind::Script) })
         .to_string()
         .replace('<', "\\u003c")
@@ -157,11 +149,7 @@ fn settings_for_script(settings: &PageSettings) -> String {
 
 /// The public addresses that the page loads its scripts or its styles from; none where the build embedded them.
 fn elsewhere(kind: Kind) -> Vec<&'static str> {
-    LIBRARY
-        .iter()
-        .filter(|file| file.gzip.is_none() && file.kind() == kind)
-        .map(|file| file.public_address)
-        .collect()
+    LIBRARY.iter().filter(|file| file.gzip.is_none() && file.kind() == kind).map(|file| file.public_address).collect()
 }
 
 /// The one style element that GraphiQL makes at run time: its dialogs stop the page behind them from scrolling.
@@ -169,9 +157,7 @@ const DIALOG_STYLE: &str = "'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo=
 
 fn content_security_policy() -> String {
     let scripts = [&["'self'"], &elsewhere(Kind::Script)[..]].concat().join(" ");
-    let styles = [&["'self'", DIALOG_STYLE], &elsewhere(Kind::Style)[..]]
-        .concat()
-        .join(" ");
+    let styles = [&["'self'", DIALOG_STYLE], &elsewhere(Kind::Style)[..]].concat().join(" ");
     format!(
         "default-src 'none'; script-src {scripts}; style-src {styles}; font-src data:; img-src 'self' data:; \
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -200,17 +186,11 @@ async fn answer_file(Path(name): Path<String>) -> Response {
         let headers = file_headers(file.content_type, "public, max-age=31536000, immutable");
         Some((headers, [(header::CONTENT_ENCODING, "gzip")], file.gzip?).into_response())
     };
-    plain
-        .or_else(library)
-        .unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
+    plain.or_else(library).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
 }
 
 fn file_headers(content_type: &'static str, cache: &'static str) -> [(HeaderName, &'static str); 3] {
-    [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, cache),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ]
+    [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")]
 }
 
 #[cfg(test)]
@@ -220,15 +200,8 @@ mod tests {
     #[test]
     fn no_setting_can_end_the_script_element_that_holds_it() {
         let name = "</script><script>".to_owned();
-        let caller = DemoCaller {
-            description: name.clone(),
-            token: name.clone(),
-            name,
-        };
-        let settings = PageSettings {
-            endpoint: "/graphql".into(),
-            callers: vec![caller],
-        };
+        let caller = DemoCaller { description: name.clone(), token: name.clone(), name };
+        let settings = PageSettings { endpoint: "/graphql".into(), callers: vec![caller] };
         assert!(!settings_for_script(&settings).contains('<'));
     }
 
@@ -241,14 +214,8 @@ mod tests {
     #[test]
     fn a_page_names_each_address_that_it_loads_from_in_its_policy() {
         let policy = content_security_policy();
-        let strangers = LIBRARY
-            .iter()
-            .filter(|file| file.gzip.is_none() && file.kind() != Kind::License);
-        assert!(
-            strangers
-                .map(|file| file.public_address)
-                .all(|address| policy.contains(address))
-        );
+        let strangers = LIBRARY.iter().filter(|file| file.gzip.is_none() && file.kind() != Kind::License);
+        assert!(strangers.map(|file| file.public_address).all(|address| policy.contains(address)));
         assert!(!policy.contains("unsafe"));
     }
 }

@@ -31,10 +31,7 @@ pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(Statu
     if status.is_server_error() {
         return Err(CallError::Unknown(format!("the provider answered {status}")));
     }
-    let body = answer
-        .bytes()
-        .await
-        .map_err(|error| CallError::Unknown(kind(&error).into()))?;
+    let body = answer.bytes().await.map_err(|error| CallError::Unknown(kind(&error).into()))?;
     match serde_json::from_slice(&body) {
         Ok(body) => Ok((status, body)),
         Err(_) if status.is_client_error() => Err(CallError::Refused(format!("the provider answered {status}"))),
@@ -43,9 +40,5 @@ pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(Statu
 }
 
 fn kind(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "the provider did not answer in time"
-    } else {
-        "the connection to the provider was cut"
-    }
+    if error.is_timeout() { "the provider did not answer in time" } else { "the connection to the provider was cut" }
 }

@@ -102,9 +102,6 @@ impl Providers {
     }
 
     pub fn named(&self, name: &str) -> Option<&dyn PaymentProvider> {
-        self.0
-            .iter()
-            .find(|provider| provider.name() == name)
-            .map(AsRef::as_ref)
+        self.0.iter().find(|provider| provider.name() == name).map(AsRef::as_ref)
     }
 }

@@ -34,12 +34,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// `base` is where its API is, `webhook_url` where it shall send its news.
     pub fn new(base: Url, webhook_url: Url, secret: Secret, timeout: Duration) -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            client: http::client(timeout)?,
-            base,
-            webhook_url,
-            secret,
-        })
+        Ok(Self { client: http::client(timeout)?, base, webhook_url, secret })
     }
 
     fn url(&self, path: &str) -> String {
@@ -200,12 +195,7 @@ impl PaymentProvider for Sandbox {
         let request = self.client.post(self.url(&format!("sessions/{external_id}/cancel")));
         match http::call(self.authorized(request)).await? {
             // Too late to cancel: the session says what it came to instead.
-            (
-                StatusCode::CONFLICT,
-                Answer::Error {
-                    session: Some(shown), ..
-                },
-            ) => shown.read().ok_or_else(unreadable),
+            (StatusCode::CONFLICT, Answer::Error { session: Some(shown), .. }) => shown.read().ok_or_else(unreadable),
             answer => session(answer),
         }
     }
@@ -217,11 +207,7 @@ impl PaymentProvider for Sandbox {
 
     fn read_event(&self, body: &[u8]) -> Result<Notice, WebhookError> {
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
-        let told = event
-            .kind
-            .strip_prefix("session.")
-            .and_then(report)
-            .ok_or(WebhookError::Unreadable)?;
+        let told = event.kind.strip_prefix("session.").and_then(report).ok_or(WebhookError::Unreadable)?;
         let session = event.data.session.read().ok_or(WebhookError::Unreadable)?;
         Ok(Notice {
             event_id: event.id,
@@ -267,10 +253,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || text.len() % 2 != 0 {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -296,13 +279,7 @@ mod tests {
     // rule W1
     #[test]
     fn a_signature_is_good_for_five_minutes_either_way() {
-        for (at, good) in [
-            (NOW, true),
-            (NOW - 300, true),
-            (NOW + 300, true),
-            (NOW - 301, false),
-            (NOW + 301, false),
-        ] {
+        for (at, good) in [(NOW, true), (NOW - 300, true), (NOW + 300, true), (NOW - 301, false), (NOW + 301, false)] {
             assert_eq!(check(&signature_at(at)).is_ok(), good, "{at}");
         }
     }
@@ -341,12 +318,7 @@ mod tests {
             many,
         ];
         for header in odd {
-            assert_eq!(
-                check(&header),
-                Err(WebhookError::Unverified),
-                "{}",
-                &header[..header.len().min(60)]
-            );
+            assert_eq!(check(&header), Err(WebhookError::Unverified), "{}", &header[..header.len().min(60)]);
         }
     }
 }

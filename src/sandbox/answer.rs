@@ -40,20 +40,12 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            session: None,
-        }
+        Self { status, code, message: message.into(), session: None }
     }
 
     /// The refusal, with the session that is the reason for it.
     pub fn showing(self, answer: Answer) -> Self {
-        Self {
-            session: Some(answer.body),
-            ..self
-        }
+        Self { session: Some(answer.body), ..self }
     }
 
     pub fn no_such_session() -> Self {
@@ -75,11 +67,7 @@ impl IntoResponse for Refusal {
 impl From<SandboxError> for Refusal {
     fn from(error: SandboxError) -> Self {
         tracing::error!(%error, "a call of the sandbox failed");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The sandbox failed; its log says how.",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The sandbox failed; its log says how.")
     }
 }
 

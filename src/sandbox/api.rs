@@ -36,21 +36,14 @@ pub fn router(sandbox: &Sandbox) -> Router {
 
 async fn only_with_the_key(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let secret = &sandbox.0.secret.0;
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     // Two authentication codes are compared in the same time wherever they differ, and whatever the length of what was given.
     let code = |key: &[u8]| authenticator(secret).chain_update(key).finalize();
     if given.is_some_and(|given| code(given) == code(api_key(secret).as_bytes())) {
         return next.run(request).await;
     }
-    Refusal::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "The API needs its key as a bearer token.",
-    )
-    .into_response()
+    Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "The API needs its key as a bearer token.").into_response()
 }
 
 #[derive(Deserialize)]
@@ -148,12 +141,7 @@ async fn cancel(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Respo
         if fault == Some(Fault::SucceedFirst) {
             sandbox.0.store.press(&id, Outcome::Pay, Method::Ok).await?;
         }
-        let change = sandbox
-            .0
-            .store
-            .cancel(&id)
-            .await?
-            .ok_or_else(Refusal::no_such_session)?;
+        let change = sandbox.0.store.cancel(&id).await?.ok_or_else(Refusal::no_such_session)?;
         sandbox.0.news.notify_one();
         let (Change::Made(session) | Change::TooLate(session)) = change;
         without_money(&sandbox, &session)
@@ -209,14 +197,7 @@ async fn ledger(
     query: Result<Query<ByReference>, QueryRejection>,
 ) -> Result<Json<Ledger>, Refusal> {
     let Query(ByReference { reference }) = query?;
-    let movements = sandbox
-        .0
-        .store
-        .movements(&reference)
-        .await?
-        .into_iter()
-        .map(Movement::from)
-        .collect();
+    let movements = sandbox.0.store.movements(&reference).await?.into_iter().map(Movement::from).collect();
     Ok(Json(Ledger { movements }))
 }
 
@@ -228,11 +209,7 @@ struct Arm {
 }
 
 async fn arm(State(sandbox): State<Sandbox>, body: Result<Json<Arm>, JsonRejection>) -> Result<StatusCode, Refusal> {
-    let Json(Arm {
-        operation,
-        fault,
-        times,
-    }) = body?;
+    let Json(Arm { operation, fault, times }) = body?;
     if times > 1000 || (fault == Fault::SucceedFirst && operation != Operation::Cancel) {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,

@@ -51,10 +51,7 @@ pub struct Faults(Mutex<HashMap<Operation, VecDeque<Fault>>>);
 impl Faults {
     pub fn arm(&self, operation: Operation, fault: Fault, times: usize) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting
-            .entry(operation)
-            .or_default()
-            .extend(std::iter::repeat_n(fault, times));
+        waiting.entry(operation).or_default().extend(std::iter::repeat_n(fault, times));
     }
 
     pub fn next(&self, operation: Operation) -> Option<Fault> {
@@ -78,18 +75,13 @@ pub async fn meet(fault: Option<Fault>, work: impl Future<Output = Result<Answer
             cut()
         }
         Some(Fault::RequestLost) => cut(),
-        Some(Fault::Error500) => Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Something broke, as was asked for.",
-        )
-        .into_response(),
-        Some(Fault::Rejected) => Refusal::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "rejected",
-            "Refused, as was asked for.",
-        )
-        .into_response(),
+        Some(Fault::Error500) => {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke, as was asked for.")
+                .into_response()
+        }
+        Some(Fault::Rejected) => {
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected", "Refused, as was asked for.").into_response()
+        }
     }
 }
 

@@ -77,10 +77,7 @@ impl TryFrom<String> for Method {
     type Error = String;
 
     fn try_from(token: String) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|method| method.token() == token)
-            .ok_or_else(|| "no such test method".to_owned())
+        Self::ALL.into_iter().find(|method| method.token() == token).ok_or_else(|| "no such test method".to_owned())
     }
 }
 
@@ -100,39 +97,25 @@ pub enum Telling {
 
 impl Plan {
     pub fn just(step: Step) -> Self {
-        Self {
-            steps: vec![step],
-            telling: Telling::InOrder,
-        }
+        Self { steps: vec![step], telling: Telling::InOrder }
     }
 
     /// What a press on the payment page does. The test method speaks only where the shopper pays.
     pub fn pressed(outcome: Outcome, method: Method, amount: i64, now: DateTime<Utc>) -> Self {
         let paid = Step::Pay { received: amount };
-        let held = Step::Hold {
-            settles_at: now + SETTLEMENT,
-        };
+        let held = Step::Hold { settles_at: now + SETTLEMENT };
         match (outcome, method) {
             (Outcome::Cancel, _) => Self::just(Step::Cancel),
             (Outcome::Decline, _) | (Outcome::Pay, Method::DeclinedSoft) => Self::just(Step::Decline(Decline::Soft)),
             (Outcome::Pay, Method::DeclinedHard) => Self::just(Step::Decline(Decline::Hard)),
             (Outcome::Pay, Method::Ok) => Self::just(paid),
             (Outcome::Pay, Method::Async) => Self::just(held),
-            (Outcome::Pay, Method::WrongAmount) => Self::just(Step::Pay {
-                received: wrong(amount),
-            }),
-            (Outcome::Pay, Method::DuplicateWebhook) => Self {
-                steps: vec![paid],
-                telling: Telling::Thrice,
-            },
-            (Outcome::Pay, Method::NoWebhook) => Self {
-                steps: vec![paid],
-                telling: Telling::Never,
-            },
-            (Outcome::Pay, Method::ReorderedWebhooks) => Self {
-                steps: vec![held, Step::Settle { received: amount }],
-                telling: Telling::Backwards,
-            },
+            (Outcome::Pay, Method::WrongAmount) => Self::just(Step::Pay { received: wrong(amount) }),
+            (Outcome::Pay, Method::DuplicateWebhook) => Self { steps: vec![paid], telling: Telling::Thrice },
+            (Outcome::Pay, Method::NoWebhook) => Self { steps: vec![paid], telling: Telling::Never },
+            (Outcome::Pay, Method::ReorderedWebhooks) => {
+                Self { steps: vec![held, Step::Settle { received: amount }], telling: Telling::Backwards }
+            }
         }
     }
 }
@@ -153,10 +136,7 @@ mod tests {
             for outcome in [Outcome::Pay, Outcome::Decline, Outcome::Cancel] {
                 let plan = Plan::pressed(outcome, method, 4200, DateTime::UNIX_EPOCH);
                 let end = plan.steps.into_iter().try_fold(State::Open, State::on);
-                assert!(
-                    end.is_some_and(|state| state != State::Open),
-                    "{outcome:?} with {method:?}"
-                );
+                assert!(end.is_some_and(|state| state != State::Open), "{outcome:?} with {method:?}");
             }
         }
     }

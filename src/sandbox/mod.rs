@@ -104,17 +104,12 @@ impl Sandbox {
 
 /// The bearer key of the API: whoever knows the webhook secret knows it, so there is one secret to configure.
 pub fn api_key(secret: &[u8]) -> String {
-    hex(&authenticator(secret)
-        .chain_update(b"orderpay sandbox api key")
-        .finalize()
-        .into_bytes())
+    hex(&authenticator(secret).chain_update(b"orderpay sandbox api key").finalize().into_bytes())
 }
 
 /// The `Orderpay-Signature` of a webhook. The time is signed too, so that a recorded delivery cannot be played again later.
 pub fn sign(secret: &[u8], at_unix_seconds: i64, body: &[u8]) -> String {
-    let signed = authenticator(secret)
-        .chain_update(format!("{at_unix_seconds}."))
-        .chain_update(body);
+    let signed = authenticator(secret).chain_update(format!("{at_unix_seconds}.")).chain_update(body);
     format!("t={at_unix_seconds},v1={}", hex(&signed.finalize().into_bytes()))
 }
 

@@ -44,13 +44,7 @@ impl Store {
         tx.execute_raw(sql(
             "INSERT INTO sandbox_event (session_id, body, state, copies_left, attempts, due_at, created_at)
              VALUES (?, ?, 'due', ?, 0, ?, ?)",
-            [
-                session.id.as_str().into(),
-                body.into(),
-                copies.into(),
-                now.into(),
-                now.into(),
-            ],
+            [session.id.as_str().into(), body.into(), copies.into(), now.into(), now.into()],
         ))
         .await?;
         Ok(())

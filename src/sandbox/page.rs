@@ -33,10 +33,7 @@ pub fn router(sandbox: &Sandbox) -> Router {
 }
 
 async fn stylesheet() -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "max-age=3600"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
     (headers, include_str!("pay.css"))
 }
 
@@ -138,63 +135,34 @@ fn offer(session: &Session) -> Response {
 fn closed(status: StatusCode, session: &Session) -> Response {
     let (title, text) = match session.state {
         Life::Open => ("Still open", "This payment is still open."),
-        Life::Processing { .. } => (
-            "Processing",
-            "The payment is on its way. There is nothing more to do here.",
-        ),
+        Life::Processing { .. } => ("Processing", "The payment is on its way. There is nothing more to do here."),
         Life::Succeeded { .. } => ("Paid", "The payment went through."),
         Life::Failed(_) => ("Declined", "The payment was declined, and no money moved."),
         Life::Cancelled => ("Cancelled", "The payment was cancelled, and no money moved."),
         Life::Expired => ("Expired", "The time for this payment is over, and no money moved."),
     };
     let back = return_address(session).map_or_else(String::new, |url| {
-        format!(
-            r#"<a class="back" href="{}">Back to the shop</a>"#,
-            Escaped(url.as_str())
-        )
+        format!(r#"<a class="back" href="{}">Back to the shop</a>"#, Escaped(url.as_str()))
     });
     notice(status, title, text, &format!("{}{back}", summary(session)))
 }
 
 fn unknown() -> Response {
-    notice(
-        StatusCode::NOT_FOUND,
-        "No such payment",
-        "This address does not belong to a payment.",
-        "",
-    )
+    notice(StatusCode::NOT_FOUND, "No such payment", "This address does not belong to a payment.", "")
 }
 
 fn broken(error: &SandboxError) -> Response {
     tracing::error!(%error, "the payment page failed");
-    notice(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "That did not work",
-        "The sandbox failed. Try again in a moment.",
-        "",
-    )
+    notice(StatusCode::INTERNAL_SERVER_ERROR, "That did not work", "The sandbox failed. Try again in a moment.", "")
 }
 
 fn notice(status: StatusCode, title: &str, text: &str, more: &str) -> Response {
-    page(
-        status,
-        title,
-        &format!(r#"<h1>{title}</h1><p class="text">{text}</p>{more}"#),
-        None,
-    )
+    page(status, title, &format!(r#"<h1>{title}</h1><p class="text">{text}</p>{more}"#), None)
 }
 
 fn summary(session: &Session) -> String {
-    let description = session
-        .description
-        .as_deref()
-        .filter(|text| !text.is_empty())
-        .unwrap_or("Payment");
-    format!(
-        r#"<p class="description">{}</p><p class="amount">{}</p>"#,
-        Escaped(description),
-        Escaped(&price(session))
-    )
+    let description = session.description.as_deref().filter(|text| !text.is_empty()).unwrap_or("Payment");
+    format!(r#"<p class="description">{}</p><p class="amount">{}</p>"#, Escaped(description), Escaped(&price(session)))
 }
 
 fn page(status: StatusCode, title: &str, body: &str, return_url: Option<&str>) -> Response {
@@ -242,23 +210,13 @@ fn form_target(return_url: &str) -> String {
     };
     let origin = url.origin().ascii_serialization();
     // A policy cannot name an IPv6 address, and must not be given what could end the directive: then the scheme has to do.
-    let nameable = origin
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b":/.-_".contains(&byte));
-    if nameable {
-        format!(" {origin}")
-    } else {
-        format!(" {}:", url.scheme())
-    }
+    let nameable = origin.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/.-_".contains(&byte));
+    if nameable { format!(" {origin}") } else { format!(" {}:", url.scheme()) }
 }
 
 /// An amount with the decimal places that its currency has.
 fn price(session: &Session) -> String {
-    format!(
-        "{} {}",
-        Decimal::new(session.amount, places(&session.currency)),
-        session.currency
-    )
+    format!("{} {}", Decimal::new(session.amount, places(&session.currency)), session.currency)
 }
 
 /// ISO 4217; two places where nothing else is known.
@@ -301,18 +259,12 @@ mod tests {
 
     #[test]
     fn what_a_shop_writes_stays_text() {
-        assert_eq!(
-            Escaped(r#"<b a="'">&"#).to_string(),
-            "&lt;b a=&quot;&#39;&quot;&gt;&amp;"
-        );
+        assert_eq!(Escaped(r#"<b a="'">&"#).to_string(), "&lt;b a=&quot;&#39;&quot;&gt;&amp;");
     }
 
     #[test]
     fn the_policy_allows_the_way_back_and_nothing_that_a_shop_could_add_to_it() {
-        assert_eq!(
-            form_target("https://shop.example:8443/thanks?a=1"),
-            " https://shop.example:8443"
-        );
+        assert_eq!(form_target("https://shop.example:8443/thanks?a=1"), " https://shop.example:8443");
         assert_eq!(form_target("http://[::1]:3000/"), " http:");
         assert_eq!(form_target("https://shop;script-src/"), " https:");
     }

@@ -144,14 +144,8 @@ impl TryFrom<SessionRow> for Session {
     type Error = SandboxError;
 
     fn try_from(row: SessionRow) -> Result<Self, SandboxError> {
-        let contradiction = || SandboxError::Contradiction {
-            session: row.id.clone(),
-        };
-        let known = (
-            row.amount_received,
-            row.decline.as_deref(),
-            row.settles_at.and_then(time),
-        );
+        let contradiction = || SandboxError::Contradiction { session: row.id.clone() };
+        let known = (row.amount_received, row.decline.as_deref(), row.settles_at.and_then(time));
         let state = match (row.status.as_str(), known) {
             ("open", (None, None, None)) => State::Open,
             ("processing", (None, None, Some(settles_at))) => State::Processing { settles_at },

@@ -153,11 +153,7 @@ impl Failure {
             Decline::Soft => "The card was declined; another try may succeed.",
             Decline::Hard => "The card was declined for good.",
         };
-        Self {
-            code: "card_declined",
-            message,
-            decline,
-        }
+        Self { code: "card_declined", message, decline }
     }
 }
 
@@ -184,9 +180,8 @@ mod tests {
             Step::Cancel,
             Step::Expire,
         ];
-        let life: Vec<_> = states
-            .map(|state| steps.map(|step| state.on(step).map_or("-", State::name)).join(" "))
-            .to_vec();
+        let life: Vec<_> =
+            states.map(|state| steps.map(|step| state.on(step).map_or("-", State::name)).join(" ")).to_vec();
         assert_eq!(
             life,
             [

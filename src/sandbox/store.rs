@@ -52,11 +52,7 @@ impl Store {
     pub async fn open(url: &str, public_url: String, session_ttl: Duration) -> Result<Self, SandboxError> {
         let mut options = ConnectOptions::new(url);
         // An in-memory database lives in its one connection and dies with it.
-        let connections = if url.contains(":memory:") || url.contains("mode=memory") {
-            1
-        } else {
-            4
-        };
+        let connections = if url.contains(":memory:") || url.contains("mode=memory") { 1 } else { 4 };
         options
             .max_connections(connections)
             .min_connections(1)
@@ -74,11 +70,7 @@ impl Store {
             });
         let db = Database::connect(options).await?;
         db.execute_unprepared(include_str!("schema.sql")).await?;
-        Ok(Self {
-            db,
-            public_url,
-            session_ttl,
-        })
+        Ok(Self { db, public_url, session_ttl })
     }
 
     pub async fn create(&self, wish: Wish) -> Result<Created, SandboxError> {

@@ -30,10 +30,7 @@ fn the_signature_is_the_published_one() {
         "t=1700000000,v1=38877139021993b830af32feea6e18a8da83eb2f6e49ee50bd9e4cf4ca4d3789"
     );
     // The same with a key of 100 times 'k', longer than a block.
-    assert_eq!(
-        sign(&[b'k'; 100], 1, b"x"),
-        "t=1,v1=8dc72019a8a249d8f2d36e36fac06f4497511f4f50cfee8600a5d97fb8a91da5"
-    );
+    assert_eq!(sign(&[b'k'; 100], 1, b"x"), "t=1,v1=8dc72019a8a249d8f2d36e36fac06f4497511f4f50cfee8600a5d97fb8a91da5");
     assert_ne!(api_key(b"one"), api_key(b"two"));
 }
 
@@ -81,13 +78,7 @@ type Ear = (UnboundedSender<Value>, Arc<Mutex<VecDeque<u16>>>);
 
 async fn hear(State((heard, answers)): State<Ear>, headers: HeaderMap, body: String) -> StatusCode {
     let signature = headers["orderpay-signature"].to_str().unwrap();
-    let at = signature
-        .strip_prefix("t=")
-        .and_then(|rest| rest.split_once(','))
-        .unwrap()
-        .0
-        .parse()
-        .unwrap();
+    let at = signature.strip_prefix("t=").and_then(|rest| rest.split_once(',')).unwrap().0.parse().unwrap();
     assert_eq!(signature, sign(SECRET, at, body.as_bytes()));
     heard.send(serde_json::from_str(&body).unwrap()).unwrap();
     let answer = answers.lock().unwrap().pop_front().unwrap_or(200);
@@ -120,11 +111,7 @@ impl World {
         Self {
             sandbox: format!("http://{address}/sandbox"),
             shop: format!("http://{shop}"),
-            client: Client::builder()
-                .no_proxy()
-                .redirect(redirect::Policy::none())
-                .build()
-                .unwrap(),
+            client: Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap(),
             heard,
             answers,
             _stop: stop.drop_guard(),
@@ -154,11 +141,7 @@ impl World {
     /// A new session of which the shop has heard.
     async fn session(&mut self, reference: &str) -> String {
         let (status, session) = self.call("/v1/sessions", self.wish(reference, 4200)).await.unwrap();
-        assert_eq!(
-            (status, self.news().await),
-            (201, "session.pending".to_owned()),
-            "{session}"
-        );
+        assert_eq!((status, self.news().await), (201, "session.pending".to_owned()), "{session}");
         session["id"].as_str().unwrap().to_owned()
     }
 
@@ -169,11 +152,7 @@ impl World {
 
     async fn press(&self, id: &str, form: &'static str) -> Response {
         let request = self.client.post(format!("{}/pay/{id}", self.sandbox)).body(form);
-        request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .send()
-            .await
-            .unwrap()
+        request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap()
     }
 
     async fn event(&mut self) -> Value {
@@ -185,16 +164,8 @@ impl World {
     }
 
     async fn moved(&self, reference: &str) -> Vec<i64> {
-        let (_, ledger) = self
-            .call(&format!("/v1/ledger?reference={reference}"), None)
-            .await
-            .unwrap();
-        ledger["movements"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|movement| movement["amount"].as_i64().unwrap())
-            .collect()
+        let (_, ledger) = self.call(&format!("/v1/ledger?reference={reference}"), None).await.unwrap();
+        ledger["movements"].as_array().unwrap().iter().map(|movement| movement["amount"].as_i64().unwrap()).collect()
     }
 
     async fn status(&self, id: &str) -> Value {
@@ -207,36 +178,19 @@ async fn a_shopper_pays_and_the_shop_knows_before_the_shopper_is_back() {
     let mut world = World::new().await;
     let id = world.session("a").await;
 
-    let page = world
-        .client
-        .get(format!("{}/pay/{id}", world.sandbox))
-        .send()
-        .await
-        .unwrap();
+    let page = world.client.get(format!("{}/pay/{id}", world.sandbox)).send().await.unwrap();
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    assert!(
-        policy.ends_with(&format!("form-action 'self' {}", world.shop)),
-        "{policy}"
-    );
+    assert!(policy.ends_with(&format!("form-action 'self' {}", world.shop)), "{policy}");
     let html = page.text().await.unwrap();
-    assert!(
-        html.contains("Pay 42.00 EUR") && html.contains("Two &lt;b&gt;mugs&lt;/b&gt;"),
-        "{html}"
-    );
+    assert!(html.contains("Pay 42.00 EUR") && html.contains("Two &lt;b&gt;mugs&lt;/b&gt;"), "{html}");
 
     let back = world.press(&id, "outcome=pay").await;
     let told = world.heard.try_recv().unwrap();
     assert_eq!(back.status(), 303);
-    assert_eq!(
-        back.headers()["location"],
-        format!("{}/thanks?order=1&session={id}", world.shop)
-    );
+    assert_eq!(back.headers()["location"], format!("{}/thanks?order=1&session={id}", world.shop));
     assert_eq!(told["type"], "session.succeeded");
     assert_eq!(told["data"]["session"]["amount_received"], 4200);
-    assert_eq!(
-        told["data"]["session"]["redirect_url"],
-        format!("http://pay.example/sandbox/pay/{id}")
-    );
+    assert_eq!(told["data"]["session"]["redirect_url"], format!("http://pay.example/sandbox/pay/{id}"));
     assert_eq!(world.moved("a").await, [4200]);
 }
 
@@ -259,12 +213,7 @@ async fn a_reference_names_one_session_however_often_it_is_sent() {
     let wish = || world.call("/v1/sessions", world.wish("a", 4200));
 
     let answers = tokio::join!(wish(), wish(), wish(), wish());
-    let answers = [
-        answers.0.unwrap(),
-        answers.1.unwrap(),
-        answers.2.unwrap(),
-        answers.3.unwrap(),
-    ];
+    let answers = [answers.0.unwrap(), answers.1.unwrap(), answers.2.unwrap(), answers.3.unwrap()];
     let other = world.call("/v1/sessions", world.wish("a", 4300)).await.unwrap();
 
     assert_eq!(answers.iter().filter(|(status, _)| *status == 201).count(), 1);
@@ -278,10 +227,7 @@ async fn nobody_without_the_key_opens_a_session() {
     let url = format!("{}/v1/sessions?reference=a", world.sandbox);
 
     for key in ["", "wrong", &api_key(b"another secret")] {
-        assert_eq!(
-            world.client.get(&url).bearer_auth(key).send().await.unwrap().status(),
-            401
-        );
+        assert_eq!(world.client.get(&url).bearer_auth(key).send().await.unwrap().status(), 401);
     }
     assert_eq!(world.client.get(&url).send().await.unwrap().status(), 401);
 }
@@ -293,10 +239,7 @@ async fn a_lost_answer_hides_a_session_that_is_there_and_a_lost_request_hides_no
         world.arm("create_session", fault).await;
 
         assert!(world.call("/v1/sessions", world.wish(reference, 1)).await.is_err());
-        let (status, _) = world
-            .call(&format!("/v1/sessions?reference={reference}"), None)
-            .await
-            .unwrap();
+        let (status, _) = world.call(&format!("/v1/sessions?reference={reference}"), None).await.unwrap();
 
         assert_eq!(status, found, "{fault}");
     }
@@ -336,16 +279,8 @@ async fn each_test_method_tells_what_it_promises() {
     let mut world = World::new().await;
     let cases: [(&str, &[&str], &[i64]); 6] = [
         ("outcome=pay&method=tok_wrong_amount", &["session.succeeded"], &[4199]),
-        (
-            "outcome=pay&method=tok_duplicate_webhook",
-            &["session.succeeded"; 3],
-            &[4200],
-        ),
-        (
-            "outcome=pay&method=tok_reordered_webhooks",
-            &["session.succeeded", "session.processing"],
-            &[4200],
-        ),
+        ("outcome=pay&method=tok_duplicate_webhook", &["session.succeeded"; 3], &[4200]),
+        ("outcome=pay&method=tok_reordered_webhooks", &["session.succeeded", "session.processing"], &[4200]),
         ("outcome=pay&method=tok_no_webhook", &[], &[4200]),
         ("outcome=pay&method=tok_declined_hard", &["session.failed"], &[]),
         ("outcome=decline", &["session.failed"], &[]),
@@ -359,11 +294,7 @@ async fn each_test_method_tells_what_it_promises() {
         // A session that is told of later comes after whatever else this one had to tell.
         assert!(world.heard.try_recv().is_err(), "{form} told more than it should");
         let (_, session) = world.call(&format!("/v1/sessions/{id}"), None).await.unwrap();
-        assert_eq!(
-            world.moved(session["reference"].as_str().unwrap()).await,
-            movements,
-            "{form}"
-        );
+        assert_eq!(world.moved(session["reference"].as_str().unwrap()).await, movements, "{form}");
     }
 }
 
@@ -381,10 +312,7 @@ async fn a_cancellation_ends_an_open_session_and_respects_a_paid_one() {
 
     let raced = world.session("b").await;
     world.arm("cancel_session", "succeed_first").await;
-    let (status, answer) = world
-        .call(&format!("/v1/sessions/{raced}/cancel"), Some(json!({})))
-        .await
-        .unwrap();
+    let (status, answer) = world.call(&format!("/v1/sessions/{raced}/cancel"), Some(json!({}))).await.unwrap();
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("session_succeeded")));
     assert_eq!(answer["session"]["status"], "succeeded");
     assert_eq!(world.news().await, "session.succeeded");
@@ -400,10 +328,7 @@ async fn a_session_whose_time_is_up_takes_no_money() {
     assert_eq!(world.press(&id, "outcome=pay").await.status(), 410);
 
     assert_eq!(world.status(&id).await, "expired");
-    assert_eq!(
-        [world.news().await, world.news().await],
-        ["session.pending", "session.expired"]
-    );
+    assert_eq!([world.news().await, world.news().await], ["session.pending", "session.expired"]);
     assert_eq!(world.moved("a").await, [0; 0]);
 }
 
@@ -414,12 +339,7 @@ async fn a_page_without_an_open_session_says_so_and_offers_nothing() {
     world.press(&id, "outcome=decline").await;
 
     for (id, status, says) in [(id.as_str(), 410, "Declined"), ("ses_unknown", 404, "No such payment")] {
-        let page = world
-            .client
-            .get(format!("{}/pay/{id}", world.sandbox))
-            .send()
-            .await
-            .unwrap();
+        let page = world.client.get(format!("{}/pay/{id}", world.sandbox)).send().await.unwrap();
         assert_eq!(page.status(), status);
         let html = page.text().await.unwrap();
         assert!(html.contains(says) && !html.contains("<button"), "{html}");
@@ -438,16 +358,7 @@ async fn what_was_not_delivered_is_delivered_after_a_restart() {
         webhook_url: format!("{}/hook", world.shop),
         description: None,
     };
-    drop(
-        place
-            .open(Duration::from_secs(1800))
-            .await
-            .0
-            .store
-            .create(wish)
-            .await
-            .unwrap(),
-    );
+    drop(place.open(Duration::from_secs(1800)).await.0.store.create(wish).await.unwrap());
 
     let again = place.open(Duration::from_secs(1800)).await;
     let stop = CancellationToken::new();

@@ -43,9 +43,7 @@ impl<'a> Event<'a> {
             id: unguessable("evt")?,
             kind: session.state.event(),
             created_at: now,
-            data: Data {
-                session: session.shown(public_url),
-            },
+            data: Data { session: session.shown(public_url) },
         })
     }
 
@@ -130,11 +128,7 @@ impl Courier {
             .no_proxy()
             .build()
             .map_err(SandboxError::HttpClient)?;
-        Ok(Self {
-            client,
-            secret,
-            lanes: std::array::from_fn(|_| Mutex::new(())),
-        })
+        Ok(Self { client, secret, lanes: std::array::from_fn(|_| Mutex::new(())) })
     }
 
     fn lane(&self, session: &str) -> &Mutex<()> {
@@ -154,11 +148,7 @@ impl Courier {
         match request.send().await {
             Ok(answer) if answer.status().is_success() => true,
             Ok(answer) => {
-                warn!(
-                    session = event.session_id,
-                    status = answer.status().as_u16(),
-                    "a webhook was refused"
-                );
+                warn!(session = event.session_id, status = answer.status().as_u16(), "a webhook was refused");
                 false
             }
             Err(error) => {

@@ -78,9 +78,7 @@ fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a dyn P
         None => app.providers.usual(),
         Some(name) => app.providers.named(name),
     }
-    .ok_or_else(|| Problem::ProviderUnsupported {
-        provider: request.provider.clone().unwrap_or_default(),
-    })
+    .ok_or_else(|| Problem::ProviderUnsupported { provider: request.provider.clone().unwrap_or_default() })
 }
 
 fn check_return_url(app: &App, request: &AttemptToPay) -> Result<(), Problem> {
@@ -98,20 +96,11 @@ fn check_return_url(app: &App, request: &AttemptToPay) -> Result<(), Problem> {
 fn key(caller: &Caller, request: &AttemptToPay, idempotency_key: &str) -> Result<Key, Problem> {
     let order_id = request.order_id.to_string();
     let expected = request.expected_amount.map(|amount| amount.to_string());
-    let input = [
-        Some(order_id.as_str()),
-        request.provider.as_deref(),
-        request.return_url.as_deref(),
-        expected.as_deref(),
-    ]
-    // An input that is missing differs from an empty one.
-    .map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
-    Key::new(
-        caller,
-        "attemptToPayForOrder",
-        idempotency_key,
-        &input.each_ref().map(String::as_str),
-    )
+    let input =
+        [Some(order_id.as_str()), request.provider.as_deref(), request.return_url.as_deref(), expected.as_deref()]
+            // An input that is missing differs from an empty one.
+            .map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
+    Key::new(caller, "attemptToPayForOrder", idempotency_key, &input.each_ref().map(String::as_str))
 }
 
 enum Begun {
@@ -157,26 +146,16 @@ async fn begin(
         Some(open) if !fits(&open) => return Ok(Begun::Superseded(open)),
         Some(open) if open.status == Status::Created => {
             operation::note(&tx, key, came_to(&open)).await?;
-            Begun::Start {
-                attempt: open,
-                resumed: true,
-            }
+            Begun::Start { attempt: open, resumed: true }
         }
         Some(open) => {
             operation::finish(&tx, key, now, None, came_to(&open)).await?;
-            Begun::Replayed(Attempted {
-                attempt: Some(open),
-                replayed: true,
-                problem: None,
-            })
+            Begun::Replayed(Attempted { attempt: Some(open), replayed: true, problem: None })
         }
         None => {
             let attempt = write(&tx, &order, due, request, provider.name(), now).await?;
             operation::note(&tx, key, came_to(&attempt)).await?;
-            Begun::Start {
-                attempt,
-                resumed: false,
-            }
+            Begun::Start { attempt, resumed: false }
         }
     };
     tx.commit().await?;
@@ -185,14 +164,10 @@ async fn begin(
 
 fn check_amount(request: &AttemptToPay, due: Money) -> Result<(), Problem> {
     match request.expected_amount {
-        Some(expected) if expected != due => Err(Problem::AmountDueChanged {
-            expected,
-            amount_due: due,
-        }),
-        _ if due.is_zero() => Err(Problem::invalid(
-            "orderId",
-            "is an order on which nothing is due; processOrderToPaid marks it paid",
-        )),
+        Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }),
+        _ if due.is_zero() => {
+            Err(Problem::invalid("orderId", "is an order on which nothing is due; processOrderToPaid marks it paid"))
+        }
         _ => Ok(()),
     }
 }
@@ -212,11 +187,7 @@ async fn replay(tx: &DatabaseTransaction, done: &kept::Model) -> Result<Attempte
         Some(id) => by_id(tx, id).await?,
         None => None,
     };
-    Ok(Attempted {
-        attempt,
-        replayed: true,
-        problem: operation::problem(done)?,
-    })
+    Ok(Attempted { attempt, replayed: true, problem: operation::problem(done)? })
 }
 
 /// Takes up a request whose server died (rule I3): the attempt that it left is looked up, not made anew.
@@ -232,11 +203,7 @@ async fn resume(
         return Ok(Some(Begun::Start { attempt, resumed: true }));
     }
     operation::finish(tx, key, now, None, came_to(&attempt)).await?;
-    Ok(Some(Begun::Replayed(Attempted {
-        attempt: Some(attempt),
-        replayed: true,
-        problem: None,
-    })))
+    Ok(Some(Begun::Replayed(Attempted { attempt: Some(attempt), replayed: true, problem: None })))
 }
 
 async fn write(
@@ -281,27 +248,16 @@ async fn write(
         created_at: now,
         updated_at: now,
     };
-    let changes = [
-        (Topic::Payment, payment.id.uuid()),
-        (Topic::PaymentAttempt, attempt.id.uuid()),
-    ];
-    payments::Entity::insert(payment.into_active_model())
-        .exec_without_returning(tx)
-        .await?;
-    Entity::insert(attempt.clone().into_active_model())
-        .exec_without_returning(tx)
-        .await?;
+    let changes = [(Topic::Payment, payment.id.uuid()), (Topic::PaymentAttempt, attempt.id.uuid())];
+    payments::Entity::insert(payment.into_active_model()).exec_without_returning(tx).await?;
+    Entity::insert(attempt.clone().into_active_model()).exec_without_returning(tx).await?;
     outbox::tell(tx, order.id, now, &changes).await?;
     Ok(attempt)
 }
 
 /// The order's one open attempt (rule T2).
 pub(super) async fn open_on(db: &impl ConnectionTrait, order: OrderId) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::OrderId.eq(order))
-        .filter(Column::Status.is_in(OPEN))
-        .one(db)
-        .await
+    Entity::find().filter(Column::OrderId.eq(order)).filter(Column::Status.is_in(OPEN)).one(db).await
 }
 
 /// Whether money was reported on the order that was not accepted, and nobody decided yet: charging once more could charge twice.
@@ -326,11 +282,12 @@ pub(super) async fn by_external_id(db: &impl ConnectionTrait, external_id: &str)
 
 /// The attempts of these orders, oldest first. The orders were found for a caller before: this looks at no owner.
 pub async fn of_orders(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::OrderId.is_in(orders.iter().copied()))
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
+    Entity::find().filter(Column::OrderId.is_in(orders.iter().copied())).order_by_asc(Column::Id).all(db).await
+}
+
+/// These attempts, which were reached through something that the caller may see.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[AttemptId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// How an attempt is named.
@@ -352,15 +309,9 @@ pub async fn find(app: &App, caller: &Caller, named: Named) -> Result<Option<Mod
 }
 
 fn order_of_attempt() -> RelationDef {
-    Entity::belongs_to(orders::Entity)
-        .from(Column::OrderId)
-        .to(orders::Column::Id)
-        .into()
+    Entity::belongs_to(orders::Entity).from(Column::OrderId).to(orders::Column::Id).into()
 }
 
 fn attempt_of_case() -> RelationDef {
-    reconciliation::Entity::belongs_to(attempt::Entity)
-        .from(reconciliation::Column::AttemptId)
-        .to(Column::Id)
-        .into()
+    reconciliation::Entity::belongs_to(attempt::Entity).from(reconciliation::Column::AttemptId).to(Column::Id).into()
 }

@@ -29,18 +29,10 @@ pub async fn claim_anonymous_orders(
     dry_run: bool,
 ) -> Result<u64, Error> {
     caller.require(Scope::OrdersWrite)?;
-    let anonymous = Owner {
-        kind: OwnerKind::Anonymous,
-        id: anonymous_id,
-    };
-    let user = Owner {
-        kind: OwnerKind::User,
-        id: user_id,
-    };
+    let anonymous = Owner { kind: OwnerKind::Anonymous, id: anonymous_id };
+    let user = Owner { kind: OwnerKind::User, id: user_id };
     if dry_run {
-        let row = owner::Entity::find_by_id((anonymous.kind, anonymous.id))
-            .one(app.db.read())
-            .await?;
+        let row = owner::Entity::find_by_id((anonymous.kind, anonymous.id)).one(app.db.read()).await?;
         return Ok(row.map_or(0, |row| row.order_count.try_into().unwrap_or_default()));
     }
     let tx = app.db.begin_write().await?;
@@ -85,23 +77,13 @@ async fn lock(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, Error> {
 }
 
 async fn lock_or_make(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, Error> {
-    let row = owner::Model {
-        kind: owner.kind,
-        id: owner.id.clone(),
-        order_count: 0,
-    };
-    owner::Entity::insert(row.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(tx)
-        .await?;
+    let row = owner::Model { kind: owner.kind, id: owner.id.clone(), order_count: 0 };
+    owner::Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
     lock(tx, owner).await
 }
 
 async fn set_count(tx: &DatabaseTransaction, owner: &Owner, count: i64) -> Result<(), Error> {
-    let counted = owner::ActiveModel {
-        order_count: Set(count),
-        ..owner::ActiveModel::default()
-    };
+    let counted = owner::ActiveModel { order_count: Set(count), ..owner::ActiveModel::default() };
     owner::Entity::update_many()
         .set(counted)
         .filter(owner::Column::Kind.eq(owner.kind))
@@ -137,19 +119,11 @@ async fn merge(
             owner_id = $2
         FROM merged
         WHERE orders.id = merged.id",
-        [
-            anonymous.id.clone().into(),
-            user.id.clone().into(),
-            kept.into(),
-            now.into(),
-        ],
+        [anonymous.id.clone().into(), user.id.clone().into(), kept.into(), now.into()],
     );
     tx.execute_raw(renumber).await?;
     Entity::update_many()
-        .col_expr(
-            Column::OwnerSequence,
-            Expr::val(0).sub(Expr::col(Column::OwnerSequence)),
-        )
+        .col_expr(Column::OwnerSequence, Expr::val(0).sub(Expr::col(Column::OwnerSequence)))
         .filter(Column::OwnerKind.eq(user.kind))
         .filter(Column::OwnerId.eq(user.id.clone()))
         .filter(Column::OwnerSequence.lt(0))

@@ -64,19 +64,8 @@ impl Key {
     }
 
     fn id(&self) -> (String, String, String, String) {
-        let Self {
-            caller_kind,
-            caller_id,
-            mutation,
-            key,
-            ..
-        } = self;
-        (
-            (*caller_kind).to_owned(),
-            caller_id.clone(),
-            (*mutation).to_owned(),
-            key.clone(),
-        )
+        let Self { caller_kind, caller_id, mutation, key, .. } = self;
+        ((*caller_kind).to_owned(), caller_id.clone(), (*mutation).to_owned(), key.clone())
     }
 }
 
@@ -99,10 +88,7 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> R
         finished_at: None,
     };
     // Where another transaction holds the same key, this waits for its end.
-    let inserted = Entity::insert(row.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(tx)
-        .await?;
+    let inserted = Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
     if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
         return Ok(Start::New);
     }
@@ -119,10 +105,7 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> R
     if found.lease_expires_at > now {
         return Err(Problem::OperationInProgress.into());
     }
-    let renewed = ActiveModel {
-        lease_expires_at: Set(now + LEASE),
-        ..ActiveModel::default()
-    };
+    let renewed = ActiveModel { lease_expires_at: Set(now + LEASE), ..ActiveModel::default() };
     update(tx, key, renewed).await?;
     Ok(Start::Resumed(found))
 }
@@ -142,26 +125,14 @@ pub async fn finish(
 ) -> Result<(), Error> {
     let told = problem.map(serde_json::to_value).transpose();
     let told = told.map_err(|error| Error::Fault(format!("a problem can't be kept: {error}")))?;
-    let state = if problem.is_some() {
-        State::Refused
-    } else {
-        State::Succeeded
-    };
-    let ended = ActiveModel {
-        state: Set(state),
-        problem: Set(told),
-        finished_at: Set(Some(now)),
-        ..came_to
-    };
+    let state = if problem.is_some() { State::Refused } else { State::Succeeded };
+    let ended = ActiveModel { state: Set(state), problem: Set(told), finished_at: Set(Some(now)), ..came_to };
     update(tx, key, ended).await
 }
 
 /// Leaves it unfinished and free for a retry to take up.
 pub async fn release(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<(), Error> {
-    let freed = ActiveModel {
-        lease_expires_at: Set(now),
-        ..ActiveModel::default()
-    };
+    let freed = ActiveModel { lease_expires_at: Set(now), ..ActiveModel::default() };
     update(tx, key, freed).await
 }
 

@@ -81,9 +81,7 @@ async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, Crea
         Start::New => {}
         // Work and key are written in one transaction, so what is there is whole.
         Start::Finished(done) | Start::Resumed(done) => {
-            let id = done
-                .order_id
-                .ok_or(Error::Fault("a finished createOrder without an order".into()))?;
+            let id = done.order_id.ok_or(Error::Fault("a finished createOrder without an order".into()))?;
             return Ok(by_id(&tx, id).await?.ok_or(Error::missing(id))?);
         }
     }
@@ -109,17 +107,12 @@ async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, Crea
         cancelled_at: None,
         cancel_reason: None,
     };
-    let inserted = Entity::insert(order.clone().into_active_model())
-        .exec_without_returning(&tx)
-        .await;
+    let inserted = Entity::insert(order.clone().into_active_model()).exec_without_returning(&tx).await;
     match inserted {
         Err(error) if breaks_number(&error) => return Err(CreateError::NumberTaken),
         inserted => inserted?,
     };
-    let came_to = operation::ActiveModel {
-        order_id: Set(Some(order.id)),
-        ..operation::ActiveModel::default()
-    };
+    let came_to = operation::ActiveModel { order_id: Set(Some(order.id)), ..operation::ActiveModel::default() };
     idempotency::finish(&tx, key, now, None, came_to).await?;
     outbox::tell(&tx, order.id, now, &[(Topic::Order, order.id.uuid())]).await?;
     tx.commit().await?;
@@ -133,11 +126,7 @@ fn breaks_number(error: &DbErr) -> bool {
 /// The next place in the owner's row of orders. Holds the owner's row until the transaction ends: their orders are made one after the
 /// other.
 async fn next_sequence(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, DbErr> {
-    let first = owner::Model {
-        kind: owner.kind,
-        id: owner.id.clone(),
-        order_count: 1,
-    };
+    let first = owner::Model { kind: owner.kind, id: owner.id.clone(), order_count: 1 };
     let count = Expr::col((owner::Entity, owner::Column::OrderCount)).add(1);
     let counted = owner::Entity::insert(first.into_active_model())
         .on_conflict(
@@ -153,17 +142,12 @@ async fn next_sequence(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, D
 /// One order that the caller may see, or `None`: missing and foreign alike (rule A2).
 pub async fn find(app: &App, caller: &Caller, id: OrderId) -> Result<Option<Model>, Error> {
     let audience = caller.audience(Scope::OrdersRead)?;
-    Ok(payment::reached_by(Entity::find_by_id(id), &audience)
-        .one(app.db.read())
-        .await?)
+    Ok(payment::reached_by(Entity::find_by_id(id), &audience).one(app.db.read()).await?)
 }
 
 /// These orders, which were reached through something that the caller may see.
 pub async fn by_ids(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Id.is_in(ids.iter().copied()))
-        .all(db)
-        .await
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 pub(super) async fn by_id(db: &impl ConnectionTrait, id: OrderId) -> Result<Option<Model>, DbErr> {
@@ -172,10 +156,7 @@ pub(super) async fn by_id(db: &impl ConnectionTrait, id: OrderId) -> Result<Opti
 
 /// The snapshots of these orders; those that are not paid have none.
 pub async fn snapshots(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec<snapshot::Model>, DbErr> {
-    snapshot::Entity::find()
-        .filter(snapshot::Column::OrderId.is_in(ids.iter().copied()))
-        .all(db)
-        .await
+    snapshot::Entity::find().filter(snapshot::Column::OrderId.is_in(ids.iter().copied())).all(db).await
 }
 
 /// The order with its row locked until the transaction ends.
@@ -227,11 +208,8 @@ pub async fn update_order_cart(
     }
     let paid_in = payment::ledger(&tx, id).await?;
     if cart.currency() != order.currency && !paid_in.payments.is_empty() {
-        let message = format!(
-            "The order has payments in {}; its cart can't change to {}.",
-            order.currency,
-            cart.currency()
-        );
+        let message =
+            format!("The order has payments in {}; its cart can't change to {}.", order.currency, cart.currency());
         return Err(Problem::CurrencyMismatch { message }.into());
     }
     let changed = Model {
@@ -257,25 +235,14 @@ pub async fn update_order_cart(
 
 /// What every change of an order writes.
 fn touched(changed: &Model) -> ActiveModel {
-    ActiveModel {
-        version: Set(changed.version),
-        updated_at: Set(changed.updated_at),
-        ..ActiveModel::default()
-    }
+    ActiveModel { version: Set(changed.version), updated_at: Set(changed.updated_at), ..ActiveModel::default() }
 }
 
 async fn write(tx: &DatabaseTransaction, changed: &Model, values: ActiveModel) -> Result<(), Error> {
     let query = Entity::update_many().set(values).filter(Column::Id.eq(changed.id));
-    let written = query
-        .filter(Column::Version.eq(changed.version - 1))
-        .exec(tx)
-        .await?
-        .rows_affected;
+    let written = query.filter(Column::Version.eq(changed.version - 1)).exec(tx).await?.rows_affected;
     if written != 1 {
-        return Err(Error::Fault(format!(
-            "{} was locked and changed all the same",
-            changed.id
-        )));
+        return Err(Error::Fault(format!("{} was locked and changed all the same", changed.id)));
     }
     Ok(outbox::tell(tx, changed.id, changed.updated_at, &[(Topic::Order, changed.id.uuid())]).await?)
 }
@@ -332,10 +299,7 @@ async fn cancel_now(app: &App, tx: DatabaseTransaction, order: Model, reason: Op
 }
 
 fn next(order: &Model, event: Event) -> Result<Status, Error> {
-    order
-        .status
-        .on(event)
-        .map_err(|illegal| Error::Fault(format!("{}: {illegal:?}", order.id)))
+    order.status.on(event).map_err(|illegal| Error::Fault(format!("{}: {illegal:?}", order.id)))
 }
 
 /// Marks an order paid if captured money covers it; a paid order comes back unchanged (rule O6).
@@ -382,11 +346,7 @@ pub(super) async fn pay_if_covered(
         updated_at: now,
         ..order
     };
-    let values = ActiveModel {
-        status: Set(paid.status),
-        paid_at: Set(paid.paid_at),
-        ..touched(&paid)
-    };
+    let values = ActiveModel { status: Set(paid.status), paid_at: Set(paid.paid_at), ..touched(&paid) };
     write(tx, &paid, values).await?;
     let snapshot = snapshot::Model {
         order_id: paid.id,
@@ -395,8 +355,6 @@ pub(super) async fn pay_if_covered(
         attempt_id,
         taken_at: now,
     };
-    snapshot::Entity::insert(snapshot.into_active_model())
-        .exec_without_returning(tx)
-        .await?;
+    snapshot::Entity::insert(snapshot.into_active_model()).exec_without_returning(tx).await?;
     Ok(Payable::Paid(Box::new(paid)))
 }

@@ -73,6 +73,8 @@ pub struct Page {
     pub orders: Vec<Model>,
     pub has_next: bool,
     pub has_previous: bool,
+    /// How many orders were asked for.
+    pub per_page: u32,
     /// Of the whole list; `None` if it was not asked for and would have cost a count.
     pub total: Option<u64>,
     list: List,
@@ -150,29 +152,18 @@ async fn read(app: &App, list: List, filter: Filter, part: Part, counted: bool) 
         (false, from) => (more, from.is_some() || (range.page > 1 && total > Some(0))),
         (true, from) => (from.is_some(), more),
     };
-    Ok(Page {
-        orders,
-        has_next,
-        has_previous,
-        total,
-        list,
-        filter,
-    })
+    let per_page = range.count;
+    Ok(Page { orders, has_next, has_previous, per_page, total, list, filter })
 }
 
 /// An owner that can't be: ids have at least one character.
 fn nobody() -> Owner {
     let kind = OwnerKind::User;
-    Owner {
-        kind,
-        id: String::new(),
-    }
+    Owner { kind, id: String::new() }
 }
 
 async fn count_of(app: &App, owner: &Owner) -> Result<u64, Error> {
-    let row = owner::Entity::find_by_id((owner.kind, owner.id.clone()))
-        .one(app.db.read())
-        .await?;
+    let row = owner::Entity::find_by_id((owner.kind, owner.id.clone())).one(app.db.read()).await?;
     Ok(row.map_or(0, |row| row.order_count.try_into().unwrap_or_default()))
 }
 
@@ -184,21 +175,15 @@ fn select(list: &List, filter: &Filter) -> Select<Entity> {
         List::Everybody => None,
     };
     let query = Entity::find().apply_if(owner, |query, owner| {
-        query
-            .filter(Column::OwnerKind.eq(owner.kind))
-            .filter(Column::OwnerId.eq(owner.id.clone()))
+        query.filter(Column::OwnerKind.eq(owner.kind)).filter(Column::OwnerId.eq(owner.id.clone()))
     });
     query
         .apply_if(filter.statuses.as_ref(), |query, statuses| {
             query.filter(Column::Status.is_in(statuses.iter().copied()))
         })
-        .apply_if(filter.created_from, |query, from| {
-            query.filter(Column::CreatedAt.gte(from))
-        })
+        .apply_if(filter.created_from, |query, from| query.filter(Column::CreatedAt.gte(from)))
         .apply_if(filter.created_to, |query, to| query.filter(Column::CreatedAt.lt(to)))
-        .apply_if(filter.number.as_ref(), |query, number| {
-            query.filter(Column::Number.eq(number))
-        })
+        .apply_if(filter.number.as_ref(), |query, number| query.filter(Column::Number.eq(number)))
 }
 
 /// A part, checked: where it begins, which way it goes, and how long it is.
@@ -226,10 +211,7 @@ impl Range {
         };
         if !(1..=MOST_PER_PAGE).contains(&count) {
             let name = if backward { "last" } else { "first" };
-            return Err(Problem::invalid(
-                name,
-                format!("is {count}; 1 to {MOST_PER_PAGE} are allowed"),
-            ));
+            return Err(Problem::invalid(name, format!("is {count}; 1 to {MOST_PER_PAGE} are allowed")));
         }
         if let Part::Page { .. } = part {
             if page == 0 {
@@ -240,21 +222,12 @@ impl Range {
                 return Err(Problem::invalid("page", why));
             }
         }
-        Ok(Self {
-            count,
-            backward,
-            from,
-            page,
-        })
+        Ok(Self { count, backward, from, page })
     }
 
     /// Puts the rows in order and leaves out those before the range begins.
     fn narrow(&self, query: Select<Entity>, list: &List, owned: Option<u64>) -> Select<Entity> {
-        let key = if *list == List::Everybody {
-            Column::Id
-        } else {
-            Column::OwnerSequence
-        };
+        let key = if *list == List::Everybody { Column::Id } else { Column::OwnerSequence };
         let direction = if self.backward { Direction::Asc } else { Direction::Desc };
         let query = query.order_by(key, direction);
         if let Some(owned) = owned.filter(|_| self.page > 1) {
@@ -320,10 +293,7 @@ mod tests {
     // rule L1
     #[test]
     fn a_cursor_is_good_for_its_list_and_filter_only() {
-        let paid = Filter {
-            statuses: Some(vec![Status::Paid]),
-            ..Filter::default()
-        };
+        let paid = Filter { statuses: Some(vec![Status::Paid]), ..Filter::default() };
         let own = cursor(&list("ada"), &Filter::default());
         assert!(position(&list("ada"), &Filter::default(), &own).is_some());
         assert!(position(&list("bob"), &Filter::default(), &own).is_none());
@@ -339,10 +309,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let cursor = URL_SAFE_NO_PAD.encode(flipped);
-            assert!(
-                position(&list("ada"), &Filter::default(), &cursor).is_none(),
-                "bit {bit}"
-            );
+            assert!(position(&list("ada"), &Filter::default(), &cursor).is_none(), "bit {bit}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use entity::{
-    id::OrderId,
+    id::{OrderId, PaymentId},
     money::{Currency, Money},
     order,
     payment::{Column, Entity, Model, Status},
@@ -82,10 +82,7 @@ pub async fn ledgers(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<Ha
         let payments = &mut ledgers.entry(payment.order_id).or_default().payments;
         match payments.last_mut() {
             Some(last) if last.payment.id == payment.id => last.entries.extend(entry),
-            _ => payments.push(Booked {
-                payment,
-                entries: entry.into_iter().collect(),
-            }),
+            _ => payments.push(Booked { payment, entries: entry.into_iter().collect() }),
         }
     }
     Ok(ledgers)
@@ -97,35 +94,32 @@ pub async fn ledger(db: &impl ConnectionTrait, order: OrderId) -> Result<Ledger,
 }
 
 /// One payment that the caller may see, or `None`: missing and foreign alike (rule A2).
-pub async fn find(app: &App, caller: &Caller, id: entity::id::PaymentId) -> Result<Option<Model>, Error> {
+pub async fn find(app: &App, caller: &Caller, id: PaymentId) -> Result<Option<Booked>, Error> {
     let audience = caller.audience(Scope::OrdersRead)?;
     let query = Entity::find_by_id(id).join(JoinType::InnerJoin, order_of_payment());
-    Ok(reached_by(query, &audience).one(app.db.read()).await?)
+    let Some(payment) = reached_by(query, &audience).one(app.db.read()).await? else { return Ok(None) };
+    let ledger = ledger(app.db.read(), payment.order_id).await?;
+    Ok(ledger.payments.into_iter().find(|booked| booked.payment.id == id))
 }
 
 /// Narrows a query that is joined with `orders` to what the audience may reach.
 pub fn reached_by<Q: QueryFilter>(query: Q, audience: &Audience) -> Q {
     match audience {
         Audience::Everyone => query,
-        Audience::Owner(owner) => query
-            .filter(order::Column::OwnerKind.eq(owner.kind))
-            .filter(order::Column::OwnerId.eq(owner.id.clone())),
+        Audience::Owner(owner) => {
+            query.filter(order::Column::OwnerKind.eq(owner.kind)).filter(order::Column::OwnerId.eq(owner.id.clone()))
+        }
     }
 }
 
 fn transactions() -> RelationDef {
-    let to_payment: RelationDef = transaction::Entity::belongs_to(Entity)
-        .from(transaction::Column::PaymentId)
-        .to(Column::Id)
-        .into();
+    let to_payment: RelationDef =
+        transaction::Entity::belongs_to(Entity).from(transaction::Column::PaymentId).to(Column::Id).into();
     to_payment.rev()
 }
 
 fn order_of_payment() -> RelationDef {
-    Entity::belongs_to(order::Entity)
-        .from(Column::OrderId)
-        .to(order::Column::Id)
-        .into()
+    Entity::belongs_to(order::Entity).from(Column::OrderId).to(order::Column::Id).into()
 }
 
 struct Row {

@@ -41,11 +41,7 @@ pub async fn open(
     match ask(app, provider, &attempt, resumed).await {
         Ok(session) => {
             let attempt = record(app, &attempt, session, Some(key)).await?;
-            Ok(Attempted {
-                attempt: Some(attempt),
-                replayed: resumed,
-                problem: None,
-            })
+            Ok(Attempted { attempt: Some(attempt), replayed: resumed, problem: None })
         }
         Err(CallError::Refused(reason)) => {
             tracing::warn!(attempt = %attempt.id, provider = provider.name(), reason, "the provider opened no session");
@@ -56,11 +52,7 @@ pub async fn open(
             };
             let attempt = fail(app, &attempt, failure, Some(key)).await?;
             let problem = Some(Problem::ProviderUnavailable);
-            Ok(Attempted {
-                attempt: Some(attempt),
-                replayed: false,
-                problem,
-            })
+            Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
         Err(CallError::Unknown(reason)) => {
             tracing::warn!(attempt = %attempt.id, provider = provider.name(), reason, "the provider's answer is not known");
@@ -68,11 +60,7 @@ pub async fn open(
             operation::release(&tx, key, app.clock.now()).await?;
             tx.commit().await?;
             let problem = Some(Problem::OutcomeUnknown);
-            Ok(Attempted {
-                attempt: Some(attempt),
-                replayed: resumed,
-                problem,
-            })
+            Ok(Attempted { attempt: Some(attempt), replayed: resumed, problem })
         }
     }
 }
@@ -97,9 +85,7 @@ async fn record(app: &App, attempt: &Model, session: Session, key: Option<&Key>)
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::Everyone, attempt.order_id).await?;
-    let current = attempt::by_id(&tx, attempt.id)
-        .await?
-        .ok_or(Error::missing(attempt.id))?;
+    let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
     let opened = current.status.on(News::Opened).unwrap_or(current.status);
     let values = ActiveModel {
         external_id: Set(Some(session.external_id.clone())),
@@ -110,35 +96,17 @@ async fn record(app: &App, attempt: &Model, session: Session, key: Option<&Key>)
         updated_at: Set(now),
         ..ActiveModel::default()
     };
-    Entity::update_many()
-        .set(values)
-        .filter(Column::Id.eq(attempt.id))
-        .exec(&tx)
-        .await?;
+    Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
     if let Some(key) = key {
         operation::finish(&tx, key, now, None, came_to(attempt)).await?;
     }
-    outbox::tell(
-        &tx,
-        attempt.order_id,
-        now,
-        &[(Topic::PaymentAttempt, attempt.id.uuid())],
-    )
-    .await?;
+    outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
     tx.commit().await?;
     settle::unpark(app, &attempt.provider, &session.external_id).await?;
     if session.report != Report::Pending {
-        settle::take_in(
-            app,
-            &attempt.provider,
-            &session.external_id.clone(),
-            Told::of_session(session),
-        )
-        .await?;
+        settle::take_in(app, &attempt.provider, &session.external_id.clone(), Told::of_session(session)).await?;
     }
-    attempt::by_id(app.db.read(), attempt.id)
-        .await?
-        .ok_or(Error::missing(attempt.id))
+    attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))
 }
 
 /// Ends an attempt for which there is no session for sure.
@@ -146,18 +114,14 @@ async fn fail(app: &App, attempt: &Model, failure: Failure, key: Option<&Key>) -
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::Everyone, attempt.order_id).await?;
-    let current = attempt::by_id(&tx, attempt.id)
-        .await?
-        .ok_or(Error::missing(attempt.id))?;
+    let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
     if let Some(failed) = current.status.on(News::Failed) {
         settle::advance(&tx, &current, failed, Some(failure), now).await?;
     }
     if let Some(key) = key {
         operation::finish(&tx, key, now, Some(&Problem::ProviderUnavailable), came_to(attempt)).await?;
     }
-    let ended = attempt::by_id(&tx, attempt.id)
-        .await?
-        .ok_or(Error::missing(attempt.id))?;
+    let ended = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
     tx.commit().await?;
     Ok(ended)
 }

@@ -82,9 +82,7 @@ pub async fn update_attempt_to_pay(
         [attempt] => attempt.provider.clone(),
         _ => return Err(Problem::invalid("attemptExternalId", "names sessions of more than one provider").into()),
     };
-    let settled = take_in(app, &provider, external_id, told)
-        .await?
-        .ok_or(Problem::AttemptNotFound)?;
+    let settled = take_in(app, &provider, external_id, told).await?.ok_or(Problem::AttemptNotFound)?;
     finish_order(app, &settled).await?;
     Ok(settled)
 }
@@ -116,18 +114,8 @@ async fn finish_order(app: &App, settled: &Settled) -> Result<(), Error> {
 
 async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body: &str) -> Result<(), Error> {
     let tx = app.db.begin_write().await?;
-    let parked = event_row(
-        provider,
-        event_id,
-        external_id,
-        body,
-        app.clock.now(),
-        event::State::Parked,
-    );
-    event::Entity::insert(parked.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(&tx)
-        .await?;
+    let parked = event_row(provider, event_id, external_id, body, app.clock.now(), event::State::Parked);
+    event::Entity::insert(parked.into_active_model()).on_conflict_do_nothing().exec_without_returning(&tx).await?;
     tx.commit().await?;
     tracing::info!(provider, event_id, "news of a session that is not known yet is kept");
     Ok(())
@@ -183,21 +171,14 @@ pub(super) async fn take_in(
     }
     let changed = compare(&tx, &attempt, order, &told, now).await?;
     let attempt = attempts::by_id(&tx, known.id).await?.ok_or(Error::missing(known.id))?;
-    let order = by_id(&tx, known.order_id)
-        .await?
-        .ok_or(Error::missing(known.order_id))?;
+    let order = by_id(&tx, known.order_id).await?.ok_or(Error::missing(known.order_id))?;
     tx.commit().await?;
     Ok(Some(settled(attempt, order, !changed)))
 }
 
 fn settled(attempt: Model, order: order::Model, already_processed: bool) -> Settled {
     let problem = (attempt.status == Status::Conflicted).then_some(Problem::AttemptConflicted);
-    Settled {
-        attempt,
-        order,
-        already_processed,
-        problem,
-    }
+    Settled { attempt, order, already_processed, problem }
 }
 
 /// Notes the event; false if it was taken in before.
@@ -212,10 +193,8 @@ async fn remember(
         return Ok(true);
     };
     let row = event_row(provider, event_id, external_id, &told.words, now, event::State::Applied);
-    let inserted = event::Entity::insert(row.into_active_model())
-        .on_conflict_do_nothing()
-        .exec_without_returning(tx)
-        .await?;
+    let inserted =
+        event::Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
     if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
         return Ok(true);
     }
@@ -317,9 +296,7 @@ async fn accept(
         created_at: now,
         settled_at: Some(now),
     };
-    transaction::Entity::insert(transaction.into_active_model())
-        .exec_without_returning(tx)
-        .await?;
+    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
     advance(tx, attempt, to, None, now).await?;
     match pay_if_covered(tx, order, Some(attempt.id), now).await? {
         Payable::Paid(_) | Payable::NotCovered(_) => Ok(true),
@@ -362,9 +339,7 @@ async fn refuse(
         resolved_at: None,
     };
     tracing::error!(case = %case.id, attempt = %attempt.id, ?reason, "reported money is not accepted");
-    reconciliation::Entity::insert(case.into_active_model())
-        .exec_without_returning(tx)
-        .await?;
+    reconciliation::Entity::insert(case.into_active_model()).exec_without_returning(tx).await?;
     if let Some(to) = attempt.status.on(News::MoneyRefused) {
         advance(tx, attempt, to, None, now).await?;
     }
@@ -391,11 +366,7 @@ pub(super) async fn advance(
         updated_at: Set(now),
         ..ActiveModel::default()
     };
-    Entity::update_many()
-        .set(values)
-        .filter(Column::Id.eq(attempt.id))
-        .exec(tx)
-        .await?;
+    Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(tx).await?;
     let mut changes = vec![(Topic::PaymentAttempt, attempt.id.uuid())];
     if let Some(status) = payment_status(to) {
         use payment::Column as Payment;

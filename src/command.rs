@@ -1,0 +1,162 @@
+//! The command line: `serve`, `migrate`, `schema`, `token` and `sandbox`.
+
+use std::{io::Write, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tokio::signal;
+
+use crate::{
+    auth::{KeySource, Kind, mint},
+    clock::Clock,
+    config::{Config, LogFormat, Settings},
+    db::Database,
+    development, graphql,
+    server::{self, Instruments, Running, ServerError, failed},
+};
+
+/// orderpay: a GraphQL server for orders and the payments made for them.
+///
+/// Without a command it serves. Without settings it serves in development mode: a SQLite file in the working directory, a small
+/// demo, GraphiQL, and tokens to try.
+#[derive(Debug, Parser)]
+#[command(name = "orderpay", version, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve GraphQL, webhooks and, in development, GraphiQL (what happens without a command too)
+    Serve,
+    /// Bring the database's schema up to date, and end
+    Migrate,
+    /// Print the GraphQL schema in the schema definition language
+    Schema,
+    /// Print a token signed with the configured secret, or with the development secret of this directory
+    Token {
+        /// What kind of caller it is for
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// The caller's id
+        #[arg(long)]
+        sub: String,
+        /// What a service may do, names with spaces between [default: everything]
+        #[arg(long)]
+        scope: Option<String>,
+        /// How long it is good for: 30s, 15m, 1h, 7d
+        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Run the sandbox payment provider as a process of its own
+    Sandbox,
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<(), ServerError> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Schema => print(&graphql::sdl()),
+        Command::Serve => serve(checked(cli.settings)?).await,
+        Command::Migrate => migrate(&checked(cli.settings)?).await,
+        Command::Token { kind, sub, scope, ttl } => token(&checked(cli.settings)?, kind, &sub, scope.as_deref(), ttl),
+        Command::Sandbox => {
+            let config = checked(cli.settings)?;
+            server::serve_sandbox(config, |address| say(&format!("listening on http://{address}")), stop_signal()).await
+        }
+    }
+}
+
+fn checked(settings: Settings) -> Result<Config, ServerError> {
+    let config = settings.check().map_err(failed("orderpay can't start"))?;
+    log(&config)?;
+    Ok(config)
+}
+
+/// Logs go to standard error; standard output is for what was asked for.
+fn log(config: &Config) -> Result<(), ServerError> {
+    let filter = config.log.parse::<tracing_subscriber::EnvFilter>().map_err(failed("ORDERPAY_LOG can't be used"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match config.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    set.map_err(failed("the log can't be opened"))
+}
+
+async fn serve(config: Config) -> Result<(), ServerError> {
+    let graphiql = config.graphiql;
+    let running = server::start(config, Instruments::default()).await?;
+    welcome(&running, graphiql);
+    stop_signal().await;
+    tracing::info!("stopping");
+    running.stop().await
+}
+
+fn welcome(running: &Running, graphiql: bool) {
+    say(&format!("listening on http://{}", running.address));
+    if graphiql {
+        say(&format!("GraphiQL is at http://{}/", running.address));
+    }
+    if running.callers.is_empty() {
+        return;
+    }
+    tracing::warn!("DEVELOPMENT MODE: no keys are configured; tokens are signed with a secret of this directory");
+    say("Development mode. Tokens to try (Authorization: Bearer …):");
+    for caller in &running.callers {
+        say(&format!("\n  {}: {}\n  {}", caller.name, caller.description, caller.token));
+    }
+}
+
+/// A line on standard output. If nobody reads it any more, the server serves all the same.
+fn say(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}
+
+fn print(text: &str) -> Result<(), ServerError> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(failed("standard output"))
+}
+
+async fn migrate(config: &Config) -> Result<(), ServerError> {
+    let opened = Database::open(&config.database_url, 1).await;
+    let db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
+    db.migrate().await.map_err(failed("the database can't be migrated"))?;
+    db.close().await.map_err(failed("the database can't be closed"))
+}
+
+fn token(config: &Config, kind: Kind, sub: &str, scope: Option<&str>, ttl: Duration) -> Result<(), ServerError> {
+    let secret = match &config.keys {
+        Some(KeySource::Secret(secret)) => secret.clone(),
+        None => development::secret().map_err(failed("the development secret can't be kept"))?,
+        Some(KeySource::File(_) | KeySource::Url(_)) => {
+            return Err(failed("orderpay token")("with ORDERPAY_JWT_JWKS tokens come from the identity system only"));
+        }
+    };
+    let ttl = chrono::Duration::from_std(ttl).map_err(failed("--ttl"))?;
+    let claims = development::claims(&config.tokens, Clock::System.now(), kind, sub, scope, ttl);
+    let token = mint(&secret, &claims).map_err(failed("the token can't be signed"))?;
+    print(&format!("{token}\n"))
+}
+
+/// Comes when the process is asked to stop: SIGTERM, or Ctrl-C.
+async fn stop_signal() {
+    let interrupted = signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupted => {}
+        () = terminated => {}
+    }
+}

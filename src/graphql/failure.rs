@@ -1,0 +1,103 @@
+//! The one edge where an error of ours becomes something that a client sees.
+//!
+//! A resolver's error is a [`Failure`], which is deliberately not `Display`: async-graphql would send whatever can be displayed, a database's words
+//! included.
+
+use std::sync::Arc;
+
+use async_graphql::{ErrorExtensionValues, Value, indexmap::IndexMap};
+use entity::fault::Fault;
+
+use crate::error::{Error, Problem};
+
+/// Only this crosses from our errors to a client's.
+pub struct Failure(Seen);
+
+enum Seen {
+    Problem(Problem),
+    Forbidden(String),
+    Internal,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<Arc<Error>> for Failure {
+    fn from(error: Arc<Error>) -> Self {
+        Self::from(&*error)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(Seen::Problem(problem))
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self(match error {
+            Error::Problem(problem) => Seen::Problem(problem.clone()),
+            Error::Forbidden(scope) => Seen::Forbidden(scope.to_string()),
+            Error::Fault(words) => {
+                tracing::error!(error = words, "a request failed by our fault");
+                Seen::Internal
+            }
+        })
+    }
+}
+
+impl From<Failure> for async_graphql::Error {
+    fn from(Failure(seen): Failure) -> Self {
+        match seen {
+            Seen::Internal => error("Internal error.".into(), "INTERNAL"),
+            Seen::Forbidden(scope) => {
+                error(format!("This needs a service's token with the scope {scope}."), "FORBIDDEN")
+            }
+            Seen::Problem(problem) => {
+                let mut error = error(problem.to_string(), code(&problem));
+                if let (Problem::InvalidInput(faults), Some(extensions)) = (&problem, &mut error.extensions) {
+                    extensions.set("fields", Value::List(faults.iter().map(field).collect()));
+                }
+                error
+            }
+        }
+    }
+}
+
+fn error(message: String, code: &str) -> async_graphql::Error {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code);
+    let mut error = async_graphql::Error::new(message);
+    error.extensions = Some(extensions);
+    error
+}
+
+fn field(fault: &Fault) -> Value {
+    let path = fault.path.iter().cloned().map(Value::String).collect();
+    Value::Object(IndexMap::from_iter([
+        (async_graphql::Name::new("path"), Value::List(path)),
+        (async_graphql::Name::new("message"), Value::String(fault.message.clone())),
+    ]))
+}
+
+/// A query has no place for a problem but its errors; the code is the problem's.
+fn code(problem: &Problem) -> &'static str {
+    match problem {
+        Problem::InvalidInput(_) => "INVALID_INPUT",
+        Problem::OrderNotFound | Problem::AttemptNotFound => "NOT_FOUND",
+        _ => "REFUSED",
+    }
+}
+
+/// Parts what a verb gave into what the caller wanted and the problem in its place. What is neither fails the request.
+pub fn part<T>(given: Result<T, Error>) -> Result<(Option<T>, Option<Problem>), Failure> {
+    match given {
+        Ok(value) => Ok((Some(value), None)),
+        Err(Error::Problem(problem)) => Ok((None, Some(problem))),
+        Err(error) => Err(error.into()),
+    }
+}

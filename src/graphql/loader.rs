@@ -1,0 +1,126 @@
+//! Batches what many objects of one answer need into one statement each.
+//!
+//! Made anew for each request. It looks at no owner: what is loaded belongs to orders that were found for the caller.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_graphql::{
+    Context,
+    dataloader::{DataLoader, HashMapCache, Loader},
+    futures_util::future::BoxFuture,
+    runtime::Timer,
+};
+use entity::{
+    attempt,
+    id::{AttemptId, OrderId},
+    order, snapshot,
+};
+
+use crate::{
+    app::App,
+    error::Error,
+    service::{
+        attempt as attempts, order as orders,
+        payment::{self, Ledger},
+    },
+};
+
+/// Loads for one request.
+pub struct Batch(pub Arc<App>);
+
+/// The loader of the request that is answered.
+pub fn loader<'a>(ctx: &Context<'a>) -> &'a DataLoader<Batch, HashMapCache> {
+    ctx.data_unchecked()
+}
+
+/// Ends a batch when everybody who is about to ask has asked, instead of after a millisecond.
+pub struct NextTurn;
+
+impl Timer for NextTurn {
+    fn delay(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+/// Asks for an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderOf(pub OrderId);
+
+/// Asks for an order's payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerOf(pub OrderId);
+
+/// Asks for an order's attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptsOf(pub OrderId);
+
+/// Asks for an order's snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SnapshotOf(pub OrderId);
+
+/// Asks for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptOf(pub AttemptId);
+
+impl Loader<OrderOf> for Batch {
+    type Value = Arc<order::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[OrderOf]) -> Result<HashMap<OrderOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = orders::by_ids(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(found.into_iter().map(|order| (OrderOf(order.id), Arc::new(order))).collect())
+    }
+}
+
+impl Loader<LedgerOf> for Batch {
+    type Value = Arc<Ledger>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[LedgerOf]) -> Result<HashMap<LedgerOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut found = payment::ledgers(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(keys.iter().map(|key| (*key, Arc::new(found.remove(&key.0).unwrap_or_default()))).collect())
+    }
+}
+
+impl Loader<AttemptsOf> for Batch {
+    type Value = Arc<Vec<attempt::Model>>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[AttemptsOf]) -> Result<HashMap<AttemptsOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut of_order: HashMap<OrderId, Vec<attempt::Model>> = HashMap::new();
+        for attempt in attempts::of_orders(self.0.db.read(), &ids).await.map_err(shared)? {
+            of_order.entry(attempt.order_id).or_default().push(attempt);
+        }
+        Ok(keys.iter().map(|key| (*key, Arc::new(of_order.remove(&key.0).unwrap_or_default()))).collect())
+    }
+}
+
+impl Loader<SnapshotOf> for Batch {
+    type Value = Arc<snapshot::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[SnapshotOf]) -> Result<HashMap<SnapshotOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = orders::snapshots(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(found.into_iter().map(|snapshot| (SnapshotOf(snapshot.order_id), Arc::new(snapshot))).collect())
+    }
+}
+
+impl Loader<AttemptOf> for Batch {
+    type Value = attempt::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[AttemptOf]) -> Result<HashMap<AttemptOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = attempts::by_ids(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(found.into_iter().map(|attempt| (AttemptOf(attempt.id), attempt)).collect())
+    }
+}
+
+/// A batch fails for all who asked.
+fn shared(error: sea_orm::DbErr) -> Arc<Error> {
+    Arc::new(error.into())
+}

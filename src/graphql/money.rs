@@ -1,0 +1,55 @@
+//! Money as the API shows it.
+
+use async_graphql::{InputObject, SimpleObject};
+use entity::{fault::Faults, money};
+
+use super::{
+    scalar::{CurrencyCode, Decimal},
+    walk::at_hand,
+};
+
+/// An amount of one currency.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Money {
+    /// With exactly the currency's decimal places: "12.50" EUR, "1250" JPY, "1.000" KWD.
+    amount: Decimal,
+    /// The currency that it is in.
+    currency: CurrencyCode,
+    /// The same amount in the currency's smallest unit, as a string: 12.50 EUR is "1250", 1250 JPY is "1250".
+    minor_units: String,
+}
+
+at_hand!(Money,
+    "amount" => |it| it.amount,
+    "currency" => |it| it.currency,
+    "minorUnits" => |it| it.minor_units,
+);
+
+impl From<money::Money> for Money {
+    fn from(money: money::Money) -> Self {
+        Self { amount: money.into(), currency: money.currency().into(), minor_units: money.minor().to_string() }
+    }
+}
+
+/// More decimal places than the currency has are refused, never rounded.
+#[derive(Clone, Debug, InputObject)]
+pub struct MoneyInput {
+    /// As a string: "12.50".
+    pub amount: Decimal,
+    /// The currency that it is in.
+    pub currency: CurrencyCode,
+}
+
+impl MoneyInput {
+    /// The amount, or faults under this path.
+    pub fn read(&self, faults: &mut Faults, path: &str) -> Option<money::Money> {
+        let currency = faults.take(&format!("{path}.currency"), self.currency.0.parse());
+        amount(faults, &format!("{path}.amount"), &self.amount, currency?)
+    }
+}
+
+/// An amount of a currency that is known, or a fault at this path (rules M1, M2).
+pub fn amount(faults: &mut Faults, path: &str, amount: &Decimal, currency: money::Currency) -> Option<money::Money> {
+    let decimal = faults.take(path, money::parse_decimal(&amount.0))?;
+    faults.take(path, money::Money::from_decimal(decimal, currency))
+}

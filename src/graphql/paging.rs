@@ -1,0 +1,173 @@
+//! Connections of orders: the arguments of a list, and its pages. A connection field costs three lines.
+
+use async_graphql::{Context, InputObject, SimpleObject};
+use entity::fault::Faults;
+
+use super::{
+    failure::Failure,
+    order::{Order, OrderStatus},
+    scalar::Instant,
+    walk::{Walked, at_hand},
+};
+use crate::{
+    error::Problem,
+    service::order_list::{Filter, Page, Part},
+};
+
+const USUAL_PAGE: u32 = 20;
+
+/// Which orders of a list are wanted; all that are given must hold.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct OrderFilter {
+    /// Any of these.
+    status: Option<Vec<OrderStatus>>,
+    /// Made then or later.
+    created_from: Option<Instant>,
+    /// Made before then.
+    created_to: Option<Instant>,
+    /// Exact order number, as printed on the receipt.
+    number: Option<String>,
+}
+
+impl From<Option<OrderFilter>> for Filter {
+    fn from(filter: Option<OrderFilter>) -> Self {
+        let filter = filter.unwrap_or_default();
+        Self {
+            statuses: filter.status.map(|statuses| statuses.into_iter().map(Into::into).collect()),
+            created_from: filter.created_from.map(|instant| instant.0),
+            created_to: filter.created_to.map(|instant| instant.0),
+            number: filter.number,
+        }
+    }
+}
+
+/// The arguments of a connection, as they came.
+pub struct PageArguments {
+    pub first: Option<i32>,
+    pub after: Option<String>,
+    pub last: Option<i32>,
+    pub before: Option<String>,
+    pub page: Option<i32>,
+}
+
+impl PageArguments {
+    /// The part of a list that is meant, or why none can be (rules L1, L5).
+    pub fn part(self) -> Result<Part, Problem> {
+        let Self { first, after, last, before, page } = self;
+        let mut faults = Faults::default();
+        if first.is_some() && last.is_some() {
+            faults.add("last", "can't be combined with first");
+        }
+        if after.is_some() && before.is_some() {
+            faults.add("before", "can't be combined with after");
+        }
+        if page.is_some() && (last.is_some() || after.is_some() || before.is_some()) {
+            faults.add("page", "can't be combined with cursors; it goes with first alone");
+        }
+        if last.is_none() && before.is_some() {
+            faults.add("before", "goes with last");
+        }
+        if last.is_some() && after.is_some() {
+            faults.add("after", "goes with first");
+        }
+        let mut whole = |name: &str, number: Option<i32>, usual: u32| match number {
+            None => Some(usual),
+            Some(number) => faults.take(name, u32::try_from(number).map_err(|_| "must not be negative")),
+        };
+        let (count, last_count, page_number) =
+            (whole("first", first, USUAL_PAGE), whole("last", last, USUAL_PAGE), whole("page", page, 1));
+        let part = match (count, last_count, page_number) {
+            (Some(count), _, Some(number)) if page.is_some() => Some(Part::Page { count, page: number }),
+            (_, Some(count), Some(_)) if last.is_some() => Some(Part::Last { count, before }),
+            (Some(count), Some(_), Some(_)) => Some(Part::First { count, after }),
+            _ => None,
+        };
+        Ok(faults.or(part)?)
+    }
+}
+
+/// A Relay connection that can also jump: `page: 7` with `first: 20` is the seventh page of 20, at the same cost as the first.
+#[derive(SimpleObject)]
+pub struct OrderConnection {
+    /// The orders of this page with their cursors.
+    edges: Vec<OrderEdge>,
+    /// The orders of this page.
+    nodes: Vec<Walked<Order>>,
+    /// What lies before and behind this page.
+    page_info: PageInfo,
+    /// How many orders the whole list has.
+    total_count: i32,
+    /// How many pages of this size the whole list has.
+    page_count: i32,
+}
+
+/// An order and where it stands in the list.
+#[derive(Clone, SimpleObject)]
+pub struct OrderEdge {
+    /// Opaque; good for this list with this filter.
+    cursor: String,
+    /// The order.
+    node: Walked<Order>,
+}
+
+/// What lies before and behind a page. Newest first: the next page holds older orders.
+#[derive(SimpleObject)]
+pub struct PageInfo {
+    /// Whether there are older orders.
+    has_next_page: bool,
+    /// Whether there are newer orders.
+    has_previous_page: bool,
+    /// The cursor of the first order of this page.
+    start_cursor: Option<String>,
+    /// The cursor of the last order of this page.
+    end_cursor: Option<String>,
+}
+
+at_hand!(OrderConnection,
+    "edges" => |it| it.edges,
+    "nodes" => |it| it.nodes,
+    "pageInfo" => |it| it.page_info,
+    "totalCount" => |it| it.total_count,
+    "pageCount" => |it| it.page_count,
+);
+at_hand!(OrderEdge,
+    "cursor" => |it| it.cursor,
+    "node" => |it| it.node,
+);
+at_hand!(PageInfo,
+    "hasNextPage" => |it| it.has_next_page,
+    "hasPreviousPage" => |it| it.has_previous_page,
+    "startCursor" => |it| it.start_cursor,
+    "endCursor" => |it| it.end_cursor,
+);
+
+/// Whether the selection asks for how many there are, which a filtered list has to count.
+pub fn counts(ctx: &Context<'_>) -> bool {
+    let selected = ctx.look_ahead();
+    selected.field("totalCount").exists() || selected.field("pageCount").exists()
+}
+
+/// A page with all that is selected under it.
+pub async fn connection(ctx: &Context<'_>, page: Page) -> Result<Walked<OrderConnection>, Failure> {
+    let cursors: Vec<String> = page.orders.iter().map(|order| page.cursor(order)).collect();
+    let total = page.total.unwrap_or_default();
+    let per_page = u64::from(page.per_page);
+    let page_info = PageInfo {
+        has_next_page: page.has_next,
+        has_previous_page: page.has_previous,
+        start_cursor: cursors.first().cloned(),
+        end_cursor: cursors.last().cloned(),
+    };
+    let selected = ctx.look_ahead();
+    let selected = [selected.field("nodes"), selected.field("edges").field("node")];
+    let nodes = Order::prefetched(ctx, page.orders, &selected).await?;
+    let nodes: Vec<_> = nodes.into_iter().map(Walked).collect();
+    let edges = cursors.into_iter().zip(nodes.iter().cloned());
+    Ok(Walked(OrderConnection {
+        edges: edges.map(|(cursor, node)| OrderEdge { cursor, node }).collect(),
+        nodes,
+        page_info,
+        total_count: total.try_into().unwrap_or(i32::MAX),
+        page_count: total.div_ceil(per_page).try_into().unwrap_or(i32::MAX),
+    }))
+}

@@ -1,0 +1,165 @@
+//! Problems as the API shows them.
+
+use async_graphql::{Enum, Interface, SimpleObject};
+
+use super::money::Money;
+use crate::error;
+
+/// Why something that was asked for did not happen. A client that knows no more can act on this alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum ProblemCode {
+    /// There is no such order, or it belongs to somebody else.
+    OrderNotFound,
+    /// The order is paid already.
+    OrderAlreadyPaid,
+    /// The order is cancelled.
+    OrderCancelled,
+    /// Captured money does not cover the order's total.
+    OrderNotCovered,
+    /// A payment attempt is open on the order.
+    OrderHasOpenAttempt,
+    /// The amount due is another one than the shopper was shown.
+    AmountDueChanged,
+    /// There is no such payment attempt.
+    AttemptNotFound,
+    /// The provider reported money that was not accepted; it waits for a decision.
+    AttemptConflicted,
+    /// The order changed since it was read.
+    StaleVersion,
+    /// An amount is in another currency than the order's payments.
+    CurrencyMismatch,
+    /// The provider opened no session; nothing was charged.
+    ProviderUnavailable,
+    /// There is no such provider here.
+    ProviderUnsupported,
+    /// The provider's answer is not known; ask again with the same idempotency key.
+    OutcomeUnknown,
+    /// The idempotency key was used with another input.
+    IdempotencyKeyReused,
+    /// A request with this idempotency key is still running.
+    OperationInProgress,
+    /// Fields can't be accepted; each is named.
+    InvalidInput,
+}
+
+/// Something that can rightly happen and that a caller should handle. Select `... on Problem` to handle all alike.
+#[derive(Interface)]
+#[graphql(
+    field(name = "code", ty = "&ProblemCode", desc = "What happened, for a program."),
+    field(name = "message", ty = "&String", desc = "What happened, for a person who develops against this API."),
+    field(name = "retryable", ty = "&bool", desc = "Whether the same request may succeed later as it is.")
+)]
+pub enum Problem {
+    Plain(PlainProblem),
+    InvalidInput(InvalidInput),
+    StaleVersion(StaleVersion),
+    AmountDueChanged(AmountDueChanged),
+}
+
+/// A problem of which there is no more to say.
+#[derive(SimpleObject)]
+pub struct PlainProblem {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+}
+
+/// Fields that can't be accepted, all of them.
+#[derive(SimpleObject)]
+pub struct InvalidInput {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+    /// Each field that can't be accepted.
+    fields: Vec<InvalidField>,
+}
+
+/// A field that can't be accepted, and what would be right.
+#[derive(SimpleObject)]
+pub struct InvalidField {
+    /// From the input's root to the field: `["cart", "lines", "3", "quantity"]`.
+    path: Vec<String>,
+    /// What would be right.
+    message: String,
+}
+
+/// The order was read at another version than it has now.
+#[derive(SimpleObject)]
+pub struct StaleVersion {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+    /// The version that it has now.
+    current_version: i32,
+}
+
+/// The amount due is another one than the shopper was shown.
+#[derive(SimpleObject)]
+pub struct AmountDueChanged {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+    /// What the shopper was shown.
+    expected: Money,
+    /// What is due.
+    amount_due: Money,
+}
+
+impl From<error::Problem> for Problem {
+    fn from(problem: error::Problem) -> Self {
+        let code = code(&problem);
+        let message = problem.to_string();
+        let retryable = problem.is_retryable();
+        match problem {
+            error::Problem::InvalidInput(faults) => {
+                let fields = faults.into_iter().map(|fault| InvalidField { path: fault.path, message: fault.message });
+                Self::InvalidInput(InvalidInput { code, message, retryable, fields: fields.collect() })
+            }
+            error::Problem::StaleVersion { current } => {
+                Self::StaleVersion(StaleVersion { code, message, retryable, current_version: current })
+            }
+            error::Problem::AmountDueChanged { expected, amount_due } => Self::AmountDueChanged(AmountDueChanged {
+                code,
+                message,
+                retryable,
+                expected: expected.into(),
+                amount_due: amount_due.into(),
+            }),
+            _ => Self::Plain(PlainProblem { code, message, retryable }),
+        }
+    }
+}
+
+fn code(problem: &error::Problem) -> ProblemCode {
+    use error::Problem;
+    match problem {
+        Problem::OrderNotFound => ProblemCode::OrderNotFound,
+        Problem::OrderAlreadyPaid => ProblemCode::OrderAlreadyPaid,
+        Problem::OrderCancelled => ProblemCode::OrderCancelled,
+        Problem::OrderNotCovered { .. } => ProblemCode::OrderNotCovered,
+        Problem::OrderHasOpenAttempt => ProblemCode::OrderHasOpenAttempt,
+        Problem::AmountDueChanged { .. } => ProblemCode::AmountDueChanged,
+        Problem::AttemptNotFound => ProblemCode::AttemptNotFound,
+        Problem::AttemptConflicted => ProblemCode::AttemptConflicted,
+        Problem::StaleVersion { .. } => ProblemCode::StaleVersion,
+        Problem::CurrencyMismatch { .. } => ProblemCode::CurrencyMismatch,
+        Problem::ProviderUnavailable => ProblemCode::ProviderUnavailable,
+        Problem::ProviderUnsupported { .. } => ProblemCode::ProviderUnsupported,
+        Problem::OutcomeUnknown => ProblemCode::OutcomeUnknown,
+        Problem::IdempotencyKeyReused => ProblemCode::IdempotencyKeyReused,
+        Problem::OperationInProgress => ProblemCode::OperationInProgress,
+        Problem::InvalidInput(_) => ProblemCode::InvalidInput,
+    }
+}

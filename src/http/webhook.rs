@@ -1,0 +1,49 @@
+//! `POST /webhooks/{provider}`: a provider's news.
+//!
+//! The signature is checked over the raw body before anything is parsed (rule W1), and the answer is 2xx only once the news is committed (rule W2):
+//! until then the provider goes on telling it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+
+use super::{Face, refusal};
+use crate::{provider::WebhookError, service::settle};
+
+/// Takes in one event.
+pub async fn receive(
+    State(face): State<Arc<Face>>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(provider) = face.app.providers.named(&provider) else {
+        return refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such provider here.");
+    };
+    let verified = provider.verify_webhook(&headers, &body, face.app.clock.now());
+    let notice = match verified.and_then(|()| provider.read_event(&body)) {
+        Ok(notice) => notice,
+        Err(WebhookError::Unverified) => {
+            tracing::warn!(provider = provider.name(), "a webhook is not signed by its provider, or too old");
+            return refusal(StatusCode::UNAUTHORIZED, "UNVERIFIED", "The signature is missing, wrong, or too old.");
+        }
+        Err(WebhookError::Unreadable) => {
+            tracing::error!(provider = provider.name(), "a signed webhook can't be read");
+            return refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", "The event can't be read.");
+        }
+    };
+    // What was read as JSON is UTF-8.
+    let words = String::from_utf8_lossy(&body);
+    match settle::process_event(&face.app, provider.name(), notice, &words).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => {
+            tracing::error!(?error, provider = provider.name(), "an event could not be taken in");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How orderpay behaves, seen from outside: actors make requests over HTTP, and every behaviour is looked at on SQLite and on PostgreSQL.
+//!
+//! Each test has a server, a database, a payment provider and a clock of its own. PostgreSQL is started by the tests where its programs are
+//! found, and ends with them; see `support::postgres`. Rules are named as RULES.md numbers them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[macro_use]
+mod support;
+
+mod access;
+mod attempts;
+mod bad_input;
+mod claims;
+mod commands;
+mod costs;
+mod http;
+mod lists;
+mod news;
+mod order_changes;
+mod orders;
+mod sandbox_methods;
+mod servers;
+mod tokens;
+mod webhooks;

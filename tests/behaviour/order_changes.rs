@@ -1,0 +1,260 @@
+//! Orders change: their cart, their cancellation, and being marked paid.
+
+use serde_json::{Value, json};
+
+use crate::support::{Shop, code, tea};
+
+on_each_database![
+    a_cart_changes_before_it_is_paid,
+    a_change_that_expects_an_older_version_is_refused,
+    a_cart_does_not_change_while_an_attempt_is_open,
+    a_paid_cart_does_not_change,
+    a_cancelled_cart_does_not_change,
+    a_cart_with_payments_keeps_its_currency,
+    a_cart_without_payments_may_change_its_currency,
+    cancelling_twice_is_cancelling_once,
+    cancelling_ends_the_open_session_at_the_provider,
+    an_order_paid_a_moment_before_its_cancellation_is_paid,
+    an_order_whose_session_may_be_paid_is_not_cancelled,
+    a_paid_order_is_not_cancelled,
+    a_cancellation_that_expects_an_older_version_is_refused,
+    a_free_order_is_paid_with_its_snapshot,
+    marking_paid_twice_changes_nothing,
+    an_order_without_its_money_is_not_marked_paid,
+    a_cancelled_order_is_not_marked_paid,
+    a_snapshot_keeps_the_cart_that_was_paid,
+];
+
+fn cups() -> Value {
+    json!({ "currency": "EUR", "lines": [{ "sku": "CUP", "name": "Cup", "quantity": 1, "unitPrice": "14.40" }] })
+}
+
+fn free() -> Value {
+    json!({ "currency": "EUR", "lines": [{ "sku": "SAMPLE", "name": "Sample", "quantity": 1, "unitPrice": "0" }] })
+}
+
+/// An order of ada's.
+async fn order(shop: &Shop) -> String {
+    shop.checkout().creates_order_for(&shop.user("ada")).await
+}
+
+async fn paid_order(shop: &Shop) -> String {
+    let order = order(shop).await;
+    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    shop.shopper_pays(&attempt).await;
+    order
+}
+
+// rule O7
+async fn a_cart_changes_before_it_is_paid(shop: Shop) {
+    let order = order(&shop).await;
+
+    shop.checkout().changes_cart(&order, cups()).await;
+
+    let seen = shop.user("ada").looks_at(&order).await;
+    assert_eq!(
+        [&seen["total"]["amount"], &seen["amountDue"]["amount"], &seen["version"]],
+        [&json!("14.40"), &json!("14.40"), &json!(2)]
+    );
+}
+
+async fn a_change_that_expects_an_older_version_is_refused(shop: Shop) {
+    let order = order(&shop).await;
+    shop.checkout().changes_cart(&order, cups()).await;
+
+    let input = json!({ "orderId": order, "cart": tea(), "expectedVersion": 1 });
+    let late = shop.checkout().does("updateOrderCart", input, "order { id }").await;
+
+    assert_eq!([code(&late), &late["problem"]["currentVersion"]], [&json!("STALE_VERSION"), &json!(2)]);
+}
+
+// rule O7
+async fn a_cart_does_not_change_while_an_attempt_is_open(shop: Shop) {
+    let order = order(&shop).await;
+    shop.user("ada").attempts_to_pay(&order).await;
+
+    let refused = shop.checkout().changes_cart(&order, cups()).await;
+
+    let total = shop.user("ada").looks_at(&order).await["total"]["amount"].take();
+    assert_eq!([code(&refused), &total], [&json!("ORDER_HAS_OPEN_ATTEMPT"), &json!("29.90")]);
+}
+
+// rule O7
+async fn a_paid_cart_does_not_change(shop: Shop) {
+    let order = paid_order(&shop).await;
+
+    let refused = shop.checkout().changes_cart(&order, cups()).await;
+
+    assert_eq!(code(&refused), "ORDER_ALREADY_PAID");
+}
+
+// rule O7
+async fn a_cancelled_cart_does_not_change(shop: Shop) {
+    let order = order(&shop).await;
+    shop.checkout().cancels(&order).await;
+
+    let refused = shop.checkout().changes_cart(&order, cups()).await;
+
+    assert_eq!(code(&refused), "ORDER_CANCELLED");
+}
+
+fn yen() -> Value {
+    json!({ "currency": "JPY", "lines": [{ "sku": "TEA", "name": "Tea", "quantity": 1, "unitPrice": "1250" }] })
+}
+
+// rule M3
+async fn a_cart_with_payments_keeps_its_currency(shop: Shop) {
+    let order = order(&shop).await;
+    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    shop.shopper_declines(&attempt).await;
+
+    let refused = shop.checkout().changes_cart(&order, yen()).await;
+
+    assert_eq!(code(&refused), "CURRENCY_MISMATCH");
+}
+
+async fn a_cart_without_payments_may_change_its_currency(shop: Shop) {
+    let order = order(&shop).await;
+
+    let changed = shop.checkout().changes_cart(&order, yen()).await;
+
+    assert_eq!(changed["order"]["total"], json!({ "amount": "1250", "currency": "JPY" }));
+}
+
+// rule O5
+async fn cancelling_twice_is_cancelling_once(shop: Shop) {
+    let order = order(&shop).await;
+    let first = shop.checkout().cancels(&order).await;
+
+    let second = shop.checkout().cancels(&order).await;
+
+    assert_eq!((&first["order"]["status"], &first), (&json!("CANCELLED"), &second));
+}
+
+// rule O7
+async fn cancelling_ends_the_open_session_at_the_provider(shop: Shop) {
+    let order = order(&shop).await;
+    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+
+    let cancelled = shop.checkout().cancels(&order).await;
+
+    let session = shop.session_of(&attempt.id).await;
+    assert_eq!(
+        [
+            &session["status"],
+            &cancelled["order"]["status"],
+            &cancelled["order"]["paymentAttempts"][0]["status"],
+            &cancelled["order"]["payments"][0]["status"],
+        ],
+        ["cancelled", "CANCELLED", "CANCELLED", "ARCHIVED"]
+    );
+}
+
+// rules O7, T2
+async fn an_order_paid_a_moment_before_its_cancellation_is_paid(shop: Shop) {
+    let order = order(&shop).await;
+    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    shop.provider_will("cancel_session", "succeed_first").await;
+
+    let refused = shop.checkout().cancels(&order).await;
+
+    let seen = shop.user("ada").looks_at(&order).await;
+    assert_eq!(
+        (code(&refused), &seen["status"], shop.money_moved(&attempt.id).await),
+        (&json!("ORDER_ALREADY_PAID"), &json!("PAID"), vec![2990])
+    );
+}
+
+// rule P8
+async fn an_order_whose_session_may_be_paid_is_not_cancelled(shop: Shop) {
+    let order = order(&shop).await;
+    shop.user("ada").attempts_to_pay(&order).await;
+    shop.provider_will("cancel_session", "request_lost").await;
+
+    let refused = shop.checkout().cancels(&order).await;
+
+    let seen = shop.user("ada").looks_at(&order).await;
+    assert_eq!([code(&refused), &seen["status"]], ["OUTCOME_UNKNOWN", "AWAITING_PAYMENT"]);
+}
+
+// rule O5
+async fn a_paid_order_is_not_cancelled(shop: Shop) {
+    let order = paid_order(&shop).await;
+
+    let refused = shop.checkout().cancels(&order).await;
+
+    assert_eq!(code(&refused), "ORDER_ALREADY_PAID");
+}
+
+async fn a_cancellation_that_expects_an_older_version_is_refused(shop: Shop) {
+    let order = order(&shop).await;
+    shop.checkout().changes_cart(&order, cups()).await;
+
+    let input = json!({ "orderId": order, "expectedVersion": 1 });
+    let late = shop.checkout().does("cancelOrder", input, "order { id }").await;
+
+    let seen = shop.user("ada").looks_at(&order).await;
+    assert_eq!([code(&late), &seen["status"]], ["STALE_VERSION", "AWAITING_PAYMENT"]);
+}
+
+// rule O6
+async fn a_free_order_is_paid_with_its_snapshot(shop: Shop) {
+    let order = shop.checkout().creates_order_of(&shop.user("ada"), free()).await;
+
+    let paid = shop.checkout().marks_paid(&order).await;
+
+    let paid = &paid["order"];
+    assert_eq!(
+        (&paid["status"], &paid["snapshot"]["cart"]["digest"], &paid["snapshot"]["takenAt"]),
+        (&json!("PAID"), &paid["cart"]["digest"], &paid["paidAt"])
+    );
+}
+
+// rule O6
+async fn marking_paid_twice_changes_nothing(shop: Shop) {
+    let order = shop.checkout().creates_order_of(&shop.user("ada"), free()).await;
+    let first = shop.checkout().marks_paid(&order).await;
+
+    let second = shop.checkout().marks_paid(&order).await;
+
+    assert_eq!((second, shop.count("order_snapshot").await), (first, 1));
+}
+
+// rule O6
+async fn an_order_without_its_money_is_not_marked_paid(shop: Shop) {
+    let order = order(&shop).await;
+    let before = (shop.rows().await, shop.user("ada").looks_at(&order).await);
+
+    let refused = shop.checkout().marks_paid(&order).await;
+
+    assert_eq!(code(&refused), "ORDER_NOT_COVERED");
+    assert_eq!((shop.rows().await, shop.user("ada").looks_at(&order).await), before);
+}
+
+// rule O5
+async fn a_cancelled_order_is_not_marked_paid(shop: Shop) {
+    let order = shop.checkout().creates_order_of(&shop.user("ada"), free()).await;
+    shop.checkout().cancels(&order).await;
+
+    let refused = shop.checkout().marks_paid(&order).await;
+
+    assert_eq!(code(&refused), "ORDER_CANCELLED");
+}
+
+// rule O6
+async fn a_snapshot_keeps_the_cart_that_was_paid(shop: Shop) {
+    let order = order(&shop).await;
+    shop.checkout().changes_cart(&order, cups()).await;
+    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    shop.shopper_pays(&attempt).await;
+
+    let document = "query($id: ID!) { order(id: $id) { snapshot {
+        cart { lines { sku quantity } total { amount currency } } paymentAttempt { id } } } }";
+    let seen = shop.user("ada").sees(document, json!({ "id": order })).await;
+
+    let expected = json!({
+        "cart": { "lines": [{ "sku": "CUP", "quantity": 1 }], "total": { "amount": "14.40", "currency": "EUR" } },
+        "paymentAttempt": { "id": attempt.id },
+    });
+    assert_eq!(seen["order"]["snapshot"], expected);
+}

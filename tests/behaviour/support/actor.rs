@@ -1,0 +1,130 @@
+//! Somebody who makes requests: with a token, over HTTP.
+
+use chrono::Duration;
+use orderpay::{
+    auth::{Claims, Kind, mint},
+    secret::Secret,
+};
+use serde_json::{Value, json};
+
+use super::shop::{JWT_SECRET, Shop};
+
+/// What a problem tells, whatever its type.
+const PROBLEM: &str = "problem { code message retryable
+    ... on InvalidInput { fields { path message } }
+    ... on StaleVersion { currentVersion }
+    ... on AmountDueChanged { expected { amount currency } amountDue { amount currency } } }";
+
+#[derive(Clone)]
+pub struct Actor {
+    pub shop: Shop,
+    pub id: String,
+    /// As an order's owner has it: `USER` or `ANONYMOUS`.
+    pub kind: &'static str,
+    token: String,
+}
+
+impl Actor {
+    pub fn new(shop: &Shop, kind: Kind, id: &str, scope: &str) -> Self {
+        let claims = Claims {
+            sub: id.to_owned(),
+            kind,
+            scope: (!scope.is_empty()).then(|| scope.to_owned()),
+            exp: (shop.now() + Duration::hours(1)).timestamp(),
+            nbf: None,
+            iat: None,
+            iss: None,
+            aud: None,
+        };
+        Self {
+            id: id.to_owned(),
+            kind: match kind {
+                Kind::User => "USER",
+                Kind::Anonymous => "ANONYMOUS",
+                Kind::Service => "SERVICE",
+            },
+            ..Self::with_token(shop, &mint(&Secret::new(JWT_SECRET), &claims).expect("a token"))
+        }
+    }
+
+    /// Somebody whose token is what it is; an empty one is not sent.
+    pub fn with_token(shop: &Shop, token: &str) -> Self {
+        Self {
+            shop: shop.clone(),
+            id: String::new(),
+            kind: "",
+            token: token.to_owned(),
+        }
+    }
+
+    /// As an order's owner.
+    pub fn as_owner(&self) -> Value {
+        json!({ "kind": self.kind, "id": self.id })
+    }
+
+    /// The status and the body of what is answered to these very bytes.
+    pub async fn sends(&self, body: String) -> (u16, String) {
+        // Nothing happens at the same time as something else: what is newer has a later time.
+        self.shop.moves_time_by(Duration::milliseconds(1));
+        let mut request = self.shop.client().post(self.shop.url("/graphql")).body(body);
+        request = request.header("content-type", "application/json");
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        let answer = request.send().await.expect("the server answers");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a whole answer"))
+    }
+
+    /// The whole answer to a GraphQL request: `data` and `errors`.
+    pub async fn asks(&self, document: &str, variables: Value) -> Value {
+        let request = json!({ "query": document, "variables": variables });
+        let (status, body) = self.sends(request.to_string()).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// The data of an answer without errors.
+    pub async fn sees(&self, document: &str, variables: Value) -> Value {
+        let mut answer = self.asks(document, variables).await;
+        assert_eq!(answer.get("errors"), None, "{document}");
+        answer["data"].take()
+    }
+
+    /// The whole answer to a mutation, of whose payload `selection` and the problem are asked for.
+    pub async fn tries(&self, mutation: &str, input: Value, selection: &str) -> Value {
+        let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        let document = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} {PROBLEM} }} }}");
+        self.asks(&document, json!({ "input": input })).await
+    }
+
+    /// The payload of a mutation that is answered without errors.
+    pub async fn does(&self, mutation: &str, input: Value, selection: &str) -> Value {
+        let mut answer = self.tries(mutation, input, selection).await;
+        assert_eq!(answer.get("errors"), None, "{mutation}");
+        answer["data"][mutation].take()
+    }
+}
+
+/// The code of a payload's problem, or null.
+pub fn code(payload: &Value) -> &Value {
+    &payload["problem"]["code"]
+}
+
+/// An answer in one word: the code of its error or problem, `nothing` where it is null, or `ok`.
+pub fn outcome(answer: &Value) -> String {
+    if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
+        return code.to_owned();
+    }
+    if let Some(message) = answer["errors"][0]["message"].as_str() {
+        return format!("error: {message}");
+    }
+    let Some(first) = answer["data"].as_object().and_then(|data| data.values().next()) else {
+        return "no data".to_owned();
+    };
+    match (first, code(first).as_str()) {
+        (Value::Null, _) => "nothing".to_owned(),
+        (_, Some(problem)) => problem.to_owned(),
+        (_, None) => "ok".to_owned(),
+    }
+}

@@ -1,0 +1,117 @@
+//! A database for one test: empty, migrated, and nobody else's.
+
+use std::fs;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+
+use super::{
+    postgres::Server,
+    setting::{fresh, setting},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub engine: Engine,
+    pub url: String,
+    /// The file, or the database's name on its server.
+    name: String,
+}
+
+impl Database {
+    /// `None` where PostgreSQL is not to be had.
+    pub fn make(engine: Engine) -> Option<Self> {
+        match engine {
+            Engine::Sqlite => {
+                let name = setting().directory.join(format!("{}.db", fresh("test-")));
+                let name = name.to_str()?.to_owned();
+                let url = format!("sqlite://{name}?mode=rwc");
+                Some(Self { engine, url, name })
+            }
+            Engine::Postgres => {
+                let Some(server) = Server::find() else {
+                    println!("passed without a look: PostgreSQL was not found");
+                    return None;
+                };
+                let name = server.create();
+                let url = server.url_of(&name);
+                Some(Self { engine, url, name })
+            }
+        }
+    }
+
+    pub fn remove(&self) {
+        match self.engine {
+            Engine::Sqlite => {
+                for ending in ["", "-wal", "-shm"] {
+                    let _ = fs::remove_file(format!("{}{ending}", self.name));
+                }
+            }
+            Engine::Postgres => {
+                if let Some(server) = Server::find() {
+                    server.remove(&self.name);
+                }
+            }
+        }
+    }
+
+    /// A look into the database beside the server's own.
+    pub async fn look(&self) -> Look {
+        let mut options = ConnectOptions::new(&self.url);
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
+        Look {
+            engine: self.engine,
+            connection,
+        }
+    }
+}
+
+/// One connection, for what no API shows.
+pub struct Look {
+    engine: Engine,
+    connection: DatabaseConnection,
+}
+
+impl Look {
+    pub async fn run(&self, sql: &str) {
+        self.connection.execute_unprepared(sql).await.expect(sql);
+    }
+
+    fn statement(&self, sql: &str) -> Statement {
+        let backend = match self.engine {
+            Engine::Sqlite => DbBackend::Sqlite,
+            Engine::Postgres => DbBackend::Postgres,
+        };
+        Statement::from_string(backend, sql)
+    }
+
+    /// The number in the column `n` of the one row.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let row = self.connection.query_one_raw(self.statement(sql)).await.expect(sql);
+        row.and_then(|row| row.try_get("", "n").ok()).expect(sql)
+    }
+
+    /// The texts in one column of all rows.
+    pub async fn texts(&self, sql: &str, column: &str) -> Vec<String> {
+        let rows = self.connection.query_all_raw(self.statement(sql)).await.expect(sql);
+        rows.iter().map(|row| row.try_get("", column).expect(column)).collect()
+    }
+
+    pub async fn tables(&self) -> Vec<String> {
+        let sql = match self.engine {
+            Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            Engine::Postgres => "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1",
+        };
+        self.texts(sql, "name").await
+    }
+
+    pub async fn close(self) {
+        self.connection.close().await.expect("the look closes");
+    }
+}

@@ -1,0 +1,78 @@
+//! What the tests stand on: databases, a shop with its actors, and the payment provider as a test sees it.
+
+mod acts;
+mod actor;
+mod database;
+mod news;
+mod postgres;
+pub mod process;
+mod setting;
+mod shop;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+pub use self::{
+    acts::{Attempt, tea},
+    actor::{Actor, code, outcome},
+    database::{Database, Engine},
+    news::News,
+    shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+};
+
+/// Makes `name::sqlite` and `name::postgres` of each `async fn name(shop: Shop)`. A test that is not in its file's list is dead code, which
+/// the compiler tells.
+macro_rules! on_each_database {
+    ($($name:ident),+ $(,)?) => { $(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                crate::support::run(crate::support::Engine::Sqlite, super::$name);
+            }
+
+            #[test]
+            fn postgres() {
+                crate::support::run(crate::support::Engine::Postgres, super::$name);
+            }
+        }
+    )+ };
+}
+
+/// Runs one test on one database: its own, made before and removed after, whatever becomes of the test.
+pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
+    let Some(database) = Database::make(engine) else {
+        return;
+    };
+    let runtime = runtime();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let shop = Shop::open(database.clone()).await;
+            test(shop.clone()).await;
+            shop.stop().await;
+        });
+    }));
+    drop(runtime);
+    database.remove();
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Waits until something holds, for ten seconds at the most.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "not within ten seconds: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! The program itself, as a child process.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a process may take to start, and to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program with these arguments, and with no settings but those.
+pub fn orderpay(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orderpay"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ORDERPAY_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    orderpay(arguments).output().expect("the program runs")
+}
+
+/// A process that listens. Dropped, it is killed by its own number.
+pub struct Process {
+    child: Child,
+    /// `http://127.0.0.1:…`
+    pub url: String,
+}
+
+impl Process {
+    /// Starts it, and waits until it says where it listens.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = orderpay(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let stdout = child.stdout.take().expect("its output");
+        let (found, told) = mpsc::channel();
+        // Reads to the end, so that the process never writes to a closed pipe.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(url) = line.strip_prefix("listening on ") {
+                    let _ = found.send(url.to_owned());
+                }
+            }
+        });
+        let mut process = Self {
+            child,
+            url: String::new(),
+        };
+        process.url = told.recv_timeout(PATIENCE).expect("it says where it listens");
+        process
+    }
+
+    /// Asks it to end, as an init system does, and gives how it ended.
+    pub fn ends_by_sigterm(mut self) -> ExitStatus {
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(asked.is_ok_and(|asked| asked.success()), "the signal is sent");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

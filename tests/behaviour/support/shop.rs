@@ -1,0 +1,269 @@
+//! A shop: a started server on its own database, with its own clock, and the payment provider that runs inside it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use chrono::{DateTime, Duration, Utc};
+use clap::Parser;
+use orderpay::{
+    auth::Kind,
+    clock::Clock,
+    command::Cli,
+    config::Config,
+    sandbox::{api_key, sign},
+    server::{Instruments, Running, start},
+};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{
+    acts::Attempt,
+    actor::Actor,
+    database::{Database, Look},
+    news::News,
+};
+
+pub const JWT_SECRET: &str = "the tests sign their tokens with this";
+pub const WEBHOOK_SECRET: &str = "the sandbox signs its news with this";
+pub const RETURN_URL: &str = "https://shop.example/thanks";
+
+/// A handle; its clones are the same shop.
+#[derive(Clone)]
+pub struct Shop(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    url: String,
+    clock: Clock,
+    statements: Arc<Mutex<Vec<String>>>,
+    client: reqwest::Client,
+    keys: AtomicUsize,
+    look: OnceCell<Look>,
+    running: Mutex<Option<Running>>,
+}
+
+impl Shop {
+    pub async fn open(database: Database) -> Self {
+        Self::open_with(database, &[]).await
+    }
+
+    /// A shop with other settings; `settings` are flags.
+    pub async fn open_with(database: Database, settings: &[&str]) -> Self {
+        // The sandbox stamps its news by the machine's time, so ours must begin there.
+        let clock = Clock::manual(DateTime::<Utc>::from(SystemTime::now()));
+        let statements = Arc::new(Mutex::new(vec![]));
+        let heard = Arc::clone(&statements);
+        let instruments = Instruments {
+            clock: clock.clone(),
+            on_statement: Some(Arc::new(move |sql: &str| heard.lock().unwrap().push(sql.to_owned()))),
+        };
+        let running = start(config(&database, settings), instruments).await;
+        let running = running.expect("the server starts");
+        Self(Arc::new(Inner {
+            database,
+            url: format!("http://{}", running.address),
+            clock,
+            statements,
+            client: client(),
+            keys: AtomicUsize::new(1),
+            look: OnceCell::new(),
+            running: Mutex::new(Some(running)),
+        }))
+    }
+
+    /// A second server on the same database, with other settings.
+    pub async fn second(&self, settings: &[&str]) -> Self {
+        Self::open_with(self.0.database.clone(), settings).await
+    }
+
+    pub async fn stop(&self) {
+        let running = self.0.running.lock().unwrap().take();
+        if let Some(running) = running {
+            running.stop().await.expect("the server stops");
+        }
+    }
+
+    pub fn user(&self, id: &str) -> Actor {
+        Actor::new(self, Kind::User, id, "")
+    }
+
+    pub fn guest(&self, id: &str) -> Actor {
+        Actor::new(self, Kind::Anonymous, id, "")
+    }
+
+    pub fn service(&self, scopes: &[&str]) -> Actor {
+        Actor::new(self, Kind::Service, "back-office", &scopes.join(" "))
+    }
+
+    pub fn checkout(&self) -> Actor {
+        let scopes = "orders:read orders:write attempts:write payments:write payments:capture locks:write";
+        Actor::new(self, Kind::Service, "checkout", scopes)
+    }
+
+    /// Somebody without a token.
+    pub fn passer_by(&self) -> Actor {
+        Actor::with_token(self, "")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0.url)
+    }
+
+    pub fn client(&self) -> &reqwest::Client {
+        &self.0.client
+    }
+
+    pub fn engine(&self) -> super::Engine {
+        self.0.database.engine
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+
+    pub fn moves_time_by(&self, time: Duration) {
+        self.0.clock.advance(time);
+    }
+
+    /// An idempotency key that was not used in this shop.
+    pub fn fresh_key(&self) -> String {
+        format!("key-{}", self.0.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    // ── what the database was asked, and what is in it ──
+
+    pub fn forgets_statements(&self) {
+        self.0.statements.lock().unwrap().clear();
+    }
+
+    /// The SQL that the server ran since they were last forgotten.
+    pub fn statements(&self) -> Vec<String> {
+        self.0.statements.lock().unwrap().clone()
+    }
+
+    pub async fn database(&self) -> &Look {
+        self.0.look.get_or_init(async || self.0.database.look().await).await
+    }
+
+    pub async fn count(&self, rows: &str) -> i64 {
+        let sql = format!("SELECT count(*) AS n FROM {rows}");
+        self.database().await.number(&sql).await
+    }
+
+    /// How many rows each table has.
+    pub async fn rows(&self) -> BTreeMap<String, i64> {
+        let mut rows = BTreeMap::new();
+        for table in self.database().await.tables().await {
+            let count = self.count(&table).await;
+            rows.insert(table, count);
+        }
+        rows
+    }
+
+    // ── the payment provider ──
+
+    /// Presses a button of the provider's payment page, as a browser would. Gives the status of the answer.
+    pub async fn shopper_presses(&self, attempt: &Attempt, button: &str, method: &str) -> u16 {
+        let form = format!("outcome={button}&method={method}");
+        let request = self.client().post(&attempt.redirect_url).body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.send().await.expect("the payment page answers").status().as_u16()
+    }
+
+    pub async fn shopper_pays(&self, attempt: &Attempt) {
+        self.shopper_pays_with(attempt, "tok_ok").await;
+    }
+
+    pub async fn shopper_pays_with(&self, attempt: &Attempt, method: &str) {
+        assert_eq!(self.shopper_presses(attempt, "pay", method).await, 303);
+    }
+
+    pub async fn shopper_declines(&self, attempt: &Attempt) {
+        assert_eq!(self.shopper_presses(attempt, "decline", "tok_ok").await, 303);
+    }
+
+    async fn asks_provider(&self, path: &str) -> Value {
+        let request = self.client().get(self.url(&format!("/sandbox/v1/{path}")));
+        let request = request.bearer_auth(api_key(WEBHOOK_SECRET.as_bytes()));
+        request.send().await.unwrap().json().await.expect("the provider answers")
+    }
+
+    /// The provider's session under our reference, which is the attempt's id; an error where there is none.
+    pub async fn session_of(&self, attempt_id: &str) -> Value {
+        self.asks_provider(&format!("sessions?reference={attempt_id}")).await
+    }
+
+    /// What money moved at the provider under an attempt's reference, in the smallest unit.
+    pub async fn money_moved(&self, attempt_id: &str) -> Vec<i64> {
+        let ledger = self.asks_provider(&format!("ledger?reference={attempt_id}")).await;
+        let movements = ledger["movements"].as_array().expect("movements");
+        movements.iter().map(|movement| movement["amount"].as_i64().unwrap()).collect()
+    }
+
+    /// The next call of this operation meets this fault.
+    pub async fn provider_will(&self, operation: &str, fault: &str) {
+        let request = self.client().post(self.url("/sandbox/v1/faults"));
+        let request = request.bearer_auth(api_key(WEBHOOK_SECRET.as_bytes()));
+        let arm = json!({ "operation": operation, "fault": fault, "times": 1 });
+        let answer = request.json(&arm).send().await.expect("the provider answers");
+        assert_eq!(answer.status(), 204, "{operation} can't meet {fault}");
+    }
+
+    // ── the provider's webhook ──
+
+    /// Posts a webhook with this signature; gives the status of the answer.
+    pub async fn webhook_signed(&self, signature: Option<&str>, body: &str) -> u16 {
+        let mut request = self.client().post(self.url("/webhooks/sandbox")).body(body.to_owned());
+        request = request.header("content-type", "application/json");
+        if let Some(signature) = signature {
+            request = request.header("orderpay-signature", signature);
+        }
+        request.send().await.expect("the webhook answers").status().as_u16()
+    }
+
+    /// Posts a webhook, signed as the provider signs.
+    pub async fn webhook(&self, body: &str) -> u16 {
+        let signature = sign(WEBHOOK_SECRET.as_bytes(), self.now().timestamp(), body.as_bytes());
+        self.webhook_signed(Some(&signature), body).await
+    }
+
+    /// The provider tells its news, and it is acknowledged.
+    pub async fn hears(&self, news: &News) {
+        assert_eq!(self.webhook(&news.body()).await, 204, "{news:?}");
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.build().expect("a client")
+}
+
+fn config(database: &Database, settings: &[&str]) -> Config {
+    let usual = [
+        "orderpay",
+        "--database-url",
+        &database.url,
+        "--listen",
+        "127.0.0.1:0",
+        "--jwt-secret",
+        JWT_SECRET,
+        "--providers",
+        "sandbox",
+        "--sandbox-webhook-secret",
+        WEBHOOK_SECRET,
+        "--sandbox-database-url",
+        "sqlite::memory:",
+        "--return-origins",
+        "https://shop.example",
+        "--introspection",
+        "on",
+    ];
+    let cli = Cli::try_parse_from(usual.iter().chain(settings)).expect("the settings are understood");
+    cli.settings.check().expect("the settings are right")
+}
