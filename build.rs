@@ -27,11 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let files = read_library(&fs::read_to_string(LIBRARY)?)?;
-    let embedded = match env::var(SETTING).as_deref() {
-        Ok("off") => false,
-        Ok("required") => fetch(&files, &out).map(|()| true)?,
-        Ok("") | Err(_) => fetch(&files, &out).map_err(|reason| warn(&reason)).is_ok(),
-        Ok(other) => return Err(format!("{SETTING} is `off`, `required` or unset, not `{other}`").into()),
+    let embedded = match env::var_os(SETTING).unwrap_or_default().to_string_lossy().as_ref() {
+        "off" => false,
+        "required" => fetch(&files, &out).map(|()| true)?,
+        "" => fetch(&files, &out).map_err(|reason| warn(&reason)).is_ok(),
+        other => return Err(format!("{SETTING} is `off`, `required` or unset, not `{other}`").into()),
     };
     fs::write(out.join("graphiql_library.rs"), expression(&files, embedded))?;
     Ok(())

@@ -6,11 +6,11 @@ use std::{str::FromStr, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    EntityTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use migration::{Migrator, MigratorTrait};
+use migration::{Migrator, MigratorTrait, seaql_migrations};
 
 /// How long a request waits for a connection before it is told that the server is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -62,10 +62,13 @@ impl Database {
         tx.commit().await
     }
 
-    /// Whether the database answers and has every step of the schema.
+    /// Whether the database answers and has every step of the schema that this program knows. It may have more: while a newer server is rolled
+    /// out, the older ones go on.
     pub async fn is_ready(&self) -> bool {
-        match Migrator::get_pending_migrations_read_only(&self.0).await {
-            Ok(pending) => pending.is_empty(),
+        match seaql_migrations::Entity::find().all(&self.0).await {
+            Ok(applied) => {
+                Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name()))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the database is not ready");
                 false

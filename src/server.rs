@@ -44,12 +44,14 @@ pub fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> ServerError
     move |error| ServerError(format!("{what}: {error}"))
 }
 
+/// Told of each SQL statement.
+pub type OnStatement = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What tests put in place of the machine's own.
 #[derive(Clone, Default)]
 pub struct Instruments {
     pub clock: Clock,
-    /// Told of each SQL statement.
-    pub on_statement: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_statement: Option<OnStatement>,
 }
 
 /// A server that listens.

@@ -52,7 +52,9 @@ const NUMBER_ALPHABET: &[u8; 31] = b"23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
 /// The number on the receipt, from ten random bytes: `7KQ4-M2XP-9T` without the dashes. Unique by the database, not by itself.
 pub fn number(random: [u8; 10]) -> String {
-    random.iter().map(|byte| char::from(NUMBER_ALPHABET[usize::from(*byte) % NUMBER_ALPHABET.len()])).collect()
+    // A cycle has no end, so every byte finds its letter.
+    let letter = |byte: &u8| NUMBER_ALPHABET.iter().cycle().nth(usize::from(*byte)).copied().map(char::from);
+    random.iter().filter_map(letter).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

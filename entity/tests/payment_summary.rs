@@ -1,5 +1,13 @@
 //! The summary against worked cases, and against what must hold for every history of a payment.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test may fail; and its dice are floats"
+)]
+
 use entity::{
     money::{Currency, Money},
     order,

@@ -8,7 +8,7 @@ mod m20261121_000001_orders;
 mod m20261121_000002_payments;
 mod m20261121_000003_work;
 
-pub use sea_orm_migration::{MigratorTrait, SchemaManager, sea_orm};
+pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
 /// All steps, in order.
 pub struct Migrator;

@@ -177,7 +177,11 @@ pub struct UpdateAttemptToPayPayload {
 impl Mutation {
     /// Makes an order that awaits payment. Needs orders:write: prices come from trusted services only.
     #[graphql(visible = "visible::to_order_writers")]
-    async fn create_order(&self, ctx: &Context<'_>, input: CreateOrderInput) -> Result<OrderPayload, Failure> {
+    async fn create_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose it is and what is in it.")] input: CreateOrderInput,
+    ) -> Result<OrderPayload, Failure> {
         let key = input.idempotency_key.clone();
         let made = match input.read() {
             Ok(new) => order::create_order(app(ctx), caller(ctx), new, &key).await,
@@ -188,7 +192,11 @@ impl Mutation {
 
     /// Puts another cart in place of the order's, as long as no attempt is open and it is not paid or cancelled. Needs orders:write.
     #[graphql(visible = "visible::to_order_writers")]
-    async fn update_order_cart(&self, ctx: &Context<'_>, input: UpdateOrderCartInput) -> Result<OrderPayload, Failure> {
+    async fn update_order_cart(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order and its new cart.")] input: UpdateOrderCartInput,
+    ) -> Result<OrderPayload, Failure> {
         let mut faults = Faults::default();
         let id = faults.take("orderId", input.order_id.parse());
         let cart = input.cart.read().map_err(|found| faults.nest("cart", found)).ok();
@@ -201,7 +209,11 @@ impl Mutation {
 
     /// Cancels an order; an open attempt is cancelled at the provider first. Needs orders:write.
     #[graphql(visible = "visible::to_order_writers")]
-    async fn cancel_order(&self, ctx: &Context<'_>, input: CancelOrderInput) -> Result<OrderPayload, Failure> {
+    async fn cancel_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which order, and why.")] input: CancelOrderInput,
+    ) -> Result<OrderPayload, Failure> {
         let mut faults = Faults::default();
         let id = faults.take("orderId", input.order_id.parse());
         if let Some(reason) = &input.reason {
@@ -219,7 +231,7 @@ impl Mutation {
     async fn claim_anonymous_orders(
         &self,
         ctx: &Context<'_>,
-        input: ClaimAnonymousOrdersInput,
+        #[graphql(desc = "From whom to whom.")] input: ClaimAnonymousOrdersInput,
     ) -> Result<ClaimAnonymousOrdersPayload, Failure> {
         let mut faults = Faults::default();
         faults.length("anonymousUserId", &input.anonymous_user_id, 1..=255);
@@ -245,7 +257,7 @@ impl Mutation {
     async fn attempt_to_pay_for_order(
         &self,
         ctx: &Context<'_>,
-        input: AttemptToPayForOrderInput,
+        #[graphql(desc = "Which order, and what the shopper was shown.")] input: AttemptToPayForOrderInput,
     ) -> Result<PaymentAttemptPayload, Failure> {
         let key = input.idempotency_key.clone();
         let attempted = match input.read() {
@@ -268,7 +280,7 @@ impl Mutation {
     async fn update_attempt_to_pay(
         &self,
         ctx: &Context<'_>,
-        input: UpdateAttemptToPayInput,
+        #[graphql(desc = "What the provider reported.")] input: UpdateAttemptToPayInput,
     ) -> Result<UpdateAttemptToPayPayload, Failure> {
         let external_id = input.attempt_external_id.clone();
         let settled = match input.read() {
@@ -297,7 +309,7 @@ impl Mutation {
     async fn process_order_to_paid(
         &self,
         ctx: &Context<'_>,
-        input: ProcessOrderToPaidInput,
+        #[graphql(desc = "Which order.")] input: ProcessOrderToPaidInput,
     ) -> Result<OrderPayload, Failure> {
         let mut faults = Faults::default();
         let id = faults.take("orderId", input.order_id.parse());

@@ -19,7 +19,7 @@ use crate::{
 pub enum Node {
     Order(Order),
     Payment(Payment),
-    PaymentAttempt(PaymentAttempt),
+    PaymentAttempt(Box<PaymentAttempt>),
 }
 
 /// What has this id, where the caller may see it.
@@ -36,7 +36,7 @@ pub async fn find(ctx: &Context<'_>, id: ID) -> Result<Option<Node>, Failure> {
         }
         Some("att") => {
             let row = attempt::find(app, caller, Named::Id(input::id("id", &id)?)).await?;
-            Ok(row.map(|row| Node::PaymentAttempt(PaymentAttempt(row))))
+            Ok(row.map(|row| Node::PaymentAttempt(Box::new(PaymentAttempt(row)))))
         }
         _ => {
             let why = "is not the id of an order, a payment or a payment attempt: those begin with ord_, pay_ or att_";

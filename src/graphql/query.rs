@@ -119,7 +119,6 @@ impl Query {
 
     /// Every order, newest first, for back-office services with orders:read.
     #[graphql(visible = "visible::to_order_readers")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a connection are what they are")]
     async fn orders(
         &self,
         ctx: &Context<'_>,

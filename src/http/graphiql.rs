@@ -98,9 +98,9 @@ const OWN_FILES: &[(&str, &str, &str)] = &[
     ("tabs.js", SCRIPT, include_str!("../../web/src/tabs.js")),
 ];
 
-struct Example {
-    query: &'static str,
-    variables: &'static str,
+pub(crate) struct Example {
+    pub(crate) query: &'static str,
+    pub(crate) variables: &'static str,
 }
 
 macro_rules! example {
@@ -113,7 +113,7 @@ macro_rules! example {
 }
 
 /// In the order of the story that they tell, one tab each.
-const EXAMPLES: &[Example] = &[
+pub(crate) const EXAMPLES: &[Example] = &[
     example!("01-welcome"),
     example!("02-create-order"),
     example!("03-order-to-pay"),

@@ -136,6 +136,7 @@ fn unguessable(prefix: &str) -> Result<String, SandboxError> {
 
 /// The sandbox's own clock, in the milliseconds that its store keeps; a real provider has a clock of its own too.
 fn now() -> DateTime<Utc> {
+    #[expect(clippy::disallowed_methods, reason = "a provider has a clock of its own")]
     DateTime::<Utc>::from(SystemTime::now()).trunc_subsecs(3)
 }
 

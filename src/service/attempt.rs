@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
-    attempt::{self, Column, Entity, Model, OPEN, Status},
+    attempt::{Column, Entity, Model, OPEN, Status},
     id::{AttemptId, OrderId, PaymentId},
     metadata::Metadata,
     money::Money,
@@ -313,5 +313,5 @@ fn order_of_attempt() -> RelationDef {
 }
 
 fn attempt_of_case() -> RelationDef {
-    reconciliation::Entity::belongs_to(attempt::Entity).from(reconciliation::Column::AttemptId).to(Column::Id).into()
+    reconciliation::Entity::belongs_to(Entity).from(reconciliation::Column::AttemptId).to(Column::Id).into()
 }
