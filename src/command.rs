@@ -1,6 +1,9 @@
 //! The command line: `serve`, `migrate`, `schema`, `token` and `sandbox`.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use tokio::signal;
@@ -77,7 +80,8 @@ fn checked(settings: Settings) -> Result<Config, ServerError> {
 /// Logs go to standard error; standard output is for what was asked for.
 fn log(config: &Config) -> Result<(), ServerError> {
     let filter = config.log.parse::<tracing_subscriber::EnvFilter>().map_err(failed("ORDERPAY_LOG can't be used"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let to_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(to_terminal).with_writer(std::io::stderr);
     let set = match config.log_format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

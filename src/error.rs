@@ -72,10 +72,7 @@ impl Problem {
 
     /// Whether the same request may succeed later as it is.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::OrderHasOpenAttempt | Self::ProviderUnavailable | Self::OutcomeUnknown | Self::OperationInProgress
-        )
+        matches!(self, Self::OrderHasOpenAttempt | Self::OutcomeUnknown | Self::OperationInProgress)
     }
 }
 
@@ -100,7 +97,7 @@ impl std::fmt::Display for Problem {
             ),
             Self::StaleVersion { current } => write!(f, "The order changed meanwhile: its version is {current}."),
             Self::CurrencyMismatch { message } => f.write_str(message),
-            Self::ProviderUnavailable => f.write_str("The payment provider did not open a session. Nothing was charged."),
+            Self::ProviderUnavailable => f.write_str("The payment provider did not open a session. Nothing was charged; start another attempt under a new idempotency key."),
             Self::ProviderUnsupported { provider } => write!(f, "There is no payment provider {provider:?} here."),
             Self::OutcomeUnknown => f.write_str(
                 "The payment provider's answer is not known yet. Ask again with the same idempotency key; nothing is sent twice.",

@@ -97,7 +97,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         (None, Some(secret)) => KeySource::Secret(secret),
         (None, None) => return Err(ServerError("there are no keys".into())),
     };
-    let keys = Keys::open(keys).await.map_err(failed("the keys for tokens can't be used"))?;
+    let keys = Keys::open(keys, clock.clone()).await.map_err(failed("the keys for tokens can't be used"))?;
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let mut routes = Router::new();

@@ -167,7 +167,7 @@ pub fn mint(secret: &Secret, claims: &Claims) -> Result<String, jsonwebtoken::er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::KeySource;
+    use crate::{auth::KeySource, clock::Clock};
 
     fn secret() -> Secret {
         Secret::new("0123456789abcdef0123456789abcdef")
@@ -187,7 +187,7 @@ mod tests {
     }
 
     async fn verified(claims: &Claims, policy: Policy, now: i64) -> Result<Caller, Rejected> {
-        let keys = Keys::open(KeySource::Secret(secret())).await.unwrap();
+        let keys = Keys::open(KeySource::Secret(secret()), Clock::default()).await.unwrap();
         let token = mint(&secret(), claims).unwrap();
         let now = DateTime::from_timestamp(now, 0).unwrap();
         verify(&keys, &policy, now, &token).await
@@ -230,6 +230,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_secret_is_refused() {
-        assert!(Keys::open(KeySource::Secret(Secret::new("short"))).await.is_err());
+        assert!(Keys::open(KeySource::Secret(Secret::new("short")), Clock::default()).await.is_err());
     }
 }

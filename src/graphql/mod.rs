@@ -1,7 +1,7 @@
 //! The face in GraphQL: arguments become nouns, one verb is called, and what comes back is wrapped.
 //!
 //! No query and no rule of the business is here. Objects wrap a row and name each field that they show, so that a new column is never shown by
-//! accident; nothing of [`crate::error::Error`] reaches a client but through [`failure`].
+//! accident; nothing of [`crate::error::Error`] reaches a client but through `failure`.
 
 mod attempt;
 mod cart;
@@ -97,7 +97,8 @@ mod tests {
             let attributes = Metadata::new([("colour".to_owned(), "red".to_owned())].into()).unwrap();
             let unit_price = Money::new(1250, currency);
             let line = Line { sku: "TEA".into(), name: "Tea".into(), quantity, unit_price, attributes };
-            let draft = Draft { external_id: None, currency, lines: vec![line], discount: zero, shipping: zero, tax: zero };
+            let draft =
+                Draft { external_id: None, currency, lines: vec![line], discount: zero, shipping: zero, tax: zero };
             let owner = Owner { kind: OwnerKind::User, id: "ada".into() };
             let new = NewOrder { owner, cart: Cart::new(draft).unwrap(), metadata: Metadata::default() };
             create_order(&app, &checkout(), new, key).await.unwrap();

@@ -11,9 +11,9 @@
 //! | [`payment`] | payments with their ledgers |
 //! | [`attempt`] | start an attempt to pay, find attempts |
 //! | [`settle`] | take in what a provider reports |
-//! | [`session`] | what a provider's sessions come to: opened, looked up, cancelled |
+//! | `session` | what a provider's sessions come to: opened, looked up, cancelled |
 //! | [`operation`] | idempotency keys |
-//! | [`outbox`] | tell of a change in the transaction that makes it |
+//! | `outbox` | tell of a change in the transaction that makes it |
 //! | [`demo`] | the data of a first look |
 
 pub mod attempt;
