@@ -1,5 +1,9 @@
 //! All that a verb may use: built the same way by the program and by the tests.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
 use crate::{clock::Clock, config::ReturnOrigins, db::Database, provider::Providers};
 
 /// The database, the time, the providers, and what was configured for them.
@@ -8,4 +12,15 @@ pub struct App {
     pub clock: Clock,
     pub providers: Providers,
     pub return_origins: ReturnOrigins,
+    /// How long a provider may take to answer one call.
+    pub provider_timeout: Duration,
+}
+
+impl App {
+    /// How long whoever asks a provider for something may still be waiting for the answer: the look-up and the call, and time to write it
+    /// down.
+    pub fn patience(&self) -> TimeDelta {
+        let calls = TimeDelta::from_std(self.provider_timeout * 2).unwrap_or(TimeDelta::minutes(2));
+        calls + TimeDelta::seconds(10)
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line: `serve`, `migrate`, `schema`, `token` and `sandbox`.
 
 use std::{
+    collections::BTreeSet,
     io::{IsTerminal, Write},
     time::Duration,
 };
@@ -9,9 +10,9 @@ use clap::{Parser, Subcommand};
 use tokio::signal;
 
 use crate::{
-    auth::{KeySource, Kind, mint},
+    auth::{KeySource, Kind, Scope, mint},
     clock::Clock,
-    config::{Config, LogFormat, Settings},
+    config::{Config, LogFormat, Purpose, Settings},
     db::Database,
     development, graphql,
     server::{self, Instruments, Running, ServerError, failed},
@@ -43,12 +44,12 @@ pub enum Command {
         /// What kind of caller it is for
         #[arg(long, value_enum)]
         kind: Kind,
-        /// The caller's id
-        #[arg(long)]
+        /// The caller's id, 1 to 255 characters
+        #[arg(long, value_parser = subject)]
         sub: String,
         /// What a service may do, names with spaces between [default: everything]
-        #[arg(long)]
-        scope: Option<String>,
+        #[arg(long, value_parser = scopes)]
+        scope: Option<BTreeSet<Scope>>,
         /// How long it is good for: 30s, 15m, 1h, 7d
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: Duration,
@@ -57,31 +58,46 @@ pub enum Command {
     Sandbox,
 }
 
+fn subject(text: &str) -> Result<String, &'static str> {
+    if (1..=255).contains(&text.chars().count()) { Ok(text.to_owned()) } else { Err("must have 1 to 255 characters") }
+}
+
+fn scopes(names: &str) -> Result<BTreeSet<Scope>, String> {
+    let scope = |name: &str| {
+        name.parse().map_err(|()| format!("{name:?} is none of {}", Scope::ALL.map(Scope::name).join(", ")))
+    };
+    names.split_whitespace().map(scope).collect()
+}
+
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<(), ServerError> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Schema => print(&graphql::sdl()),
-        Command::Serve => serve(checked(cli.settings)?).await,
-        Command::Migrate => migrate(&checked(cli.settings)?).await,
-        Command::Token { kind, sub, scope, ttl } => token(&checked(cli.settings)?, kind, &sub, scope.as_deref(), ttl),
+        Command::Serve => serve(checked(cli.settings, Purpose::Serve)?).await,
+        Command::Migrate => migrate(&checked(cli.settings, Purpose::Migrate)?).await,
+        Command::Token { kind, sub, scope, ttl } => {
+            token(&checked(cli.settings, Purpose::Token)?, kind, &sub, scope.as_ref(), ttl)
+        }
         Command::Sandbox => {
-            let config = checked(cli.settings)?;
+            let config = checked(cli.settings, Purpose::Sandbox)?;
             server::serve_sandbox(config, |address| say(&format!("listening on http://{address}")), stop_signal()).await
         }
     }
 }
 
-fn checked(settings: Settings) -> Result<Config, ServerError> {
-    let config = settings.check().map_err(failed("orderpay can't start"))?;
+fn checked(settings: Settings, purpose: Purpose) -> Result<Config, ServerError> {
+    let config = settings.check_for(purpose).map_err(failed("orderpay can't start"))?;
     log(&config)?;
     Ok(config)
 }
 
 /// Logs go to standard error; standard output is for what was asked for.
 fn log(config: &Config) -> Result<(), ServerError> {
-    let filter = config.log.parse::<tracing_subscriber::EnvFilter>().map_err(failed("ORDERPAY_LOG can't be used"))?;
     let to_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(to_terminal).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(config.log.clone())
+        .with_ansi(to_terminal)
+        .with_writer(std::io::stderr);
     let set = match config.log_format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
@@ -125,13 +141,19 @@ fn print(text: &str) -> Result<(), ServerError> {
 }
 
 async fn migrate(config: &Config) -> Result<(), ServerError> {
-    let opened = Database::open(&config.database_url, 1).await;
+    let opened = Database::open(config.database_url.as_str(), 1).await;
     let db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
     db.close().await.map_err(failed("the database can't be closed"))
 }
 
-fn token(config: &Config, kind: Kind, sub: &str, scope: Option<&str>, ttl: Duration) -> Result<(), ServerError> {
+fn token(
+    config: &Config,
+    kind: Kind,
+    sub: &str,
+    scopes: Option<&BTreeSet<Scope>>,
+    ttl: Duration,
+) -> Result<(), ServerError> {
     let secret = match &config.keys {
         Some(KeySource::Secret(secret)) => secret.clone(),
         None => development::secret().map_err(failed("the development secret can't be kept"))?,
@@ -140,7 +162,7 @@ fn token(config: &Config, kind: Kind, sub: &str, scope: Option<&str>, ttl: Durat
         }
     };
     let ttl = chrono::Duration::from_std(ttl).map_err(failed("--ttl"))?;
-    let claims = development::claims(&config.tokens, Clock::System.now(), kind, sub, scope, ttl);
+    let claims = development::claims(&config.tokens, Clock::System.now(), kind, sub, scopes, ttl);
     let token = mint(&secret, &claims).map_err(failed("the token can't be signed"))?;
     print(&format!("{token}\n"))
 }
@@ -162,5 +184,28 @@ async fn stop_signal() {
     tokio::select! {
         _ = interrupted => {}
         () = terminated => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_for_somebody_and_for_scopes_that_there_are() {
+        let told = |sub: &str, scope: &str| {
+            let arguments = ["orderpay", "token", "--kind=service", "--sub", sub, "--scope", scope];
+            Cli::try_parse_from(arguments).map_err(|error| error.to_string())
+        };
+        assert!(told("till", "orders:read orders:write").is_ok());
+        assert!(told(&"é".repeat(255), "").is_ok());
+        for (sub, scope, mistake) in [
+            ("", "orders:read", "'--sub <SUB>': must have 1 to 255 characters"),
+            (&"x".repeat(256), "orders:read", "'--sub <SUB>': must have 1 to 255 characters"),
+            ("till", "orders:read orders:raed", "'--scope <SCOPE>': \"orders:raed\" is none of orders:read"),
+        ] {
+            let told = told(sub, scope).unwrap_err();
+            assert!(told.contains(mistake), "{told}");
+        }
     }
 }

@@ -2,20 +2,26 @@
 //!
 //! Every write begins here, so that none is begun in a way that SQLite answers with "busy".
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    EntityTrait, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::{
+        Connection,
+        postgres::{PgConnectOptions, PgConnection},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
-/// How long a request waits for a connection before it is told that the server is busy.
+/// How long a request waits for a connection. After that it fails, and makes no longer queue.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a SQLite writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whoever was refused without waiting waits then.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// A number that nobody else takes advisory locks under: "orderpay" in bytes.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"orderpay");
 
@@ -34,7 +40,10 @@ impl Database {
             .sqlx_logging(false)
             .test_before_acquire(false)
             .map_sqlx_sqlite_opts(sqlite);
-        SeaOrm::connect(options).await.map(Self)
+        match connect(&options).await {
+            Ok(pool) => Ok(Self(pool)),
+            Err(error) => Err(reason(url).await.unwrap_or(error)),
+        }
     }
 
     /// Where statements that only read run.
@@ -95,11 +104,66 @@ fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .foreign_keys(true)
 }
 
-/// Whether a database can be meant by this: `sqlite://…` or `postgres://…`.
-pub fn is_database_url(url: &str) -> bool {
-    match url.split_once(':') {
-        Some(("sqlite", _)) => SqliteConnectOptions::from_str(url).is_ok(),
-        Some(("postgres" | "postgresql", _)) => reqwest::Url::parse(url).is_ok(),
-        _ => false,
+/// Opens a pool. The first to open an empty SQLite file turns it to WAL, and SQLite refuses all others at that moment instead of letting them
+/// wait: they come again.
+async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    let tries = BUSY_TIMEOUT.as_millis() / BUSY_PAUSE.as_millis();
+    for _ in 0..tries {
+        match SeaOrm::connect(options.clone()).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(BUSY_PAUSE).await,
+            opened => return opened,
+        }
+    }
+    SeaOrm::connect(options.clone()).await
+}
+
+/// SQLITE_BUSY.
+fn is_busy(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("5"))
+}
+
+/// Why there is no connection to a PostgreSQL: a pool tries again until its time is up, and keeps the reason to itself.
+async fn reason(url: &str) -> Option<DbErr> {
+    let url: DatabaseUrl = url.parse().ok().filter(DatabaseUrl::is_postgres)?;
+    let options: PgConnectOptions = url.as_str().parse().ok()?;
+    let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await.ok()?;
+    connected.err().map(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+}
+
+/// Where a database is: `sqlite://…` or `postgres://…`. There may be a password in it, so Debug shows no more than that.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres")
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let is_meant = match url.split_once(':') {
+            Some(("sqlite", _)) => SqliteConnectOptions::from_str(url).is_ok(),
+            Some(("postgres" | "postgresql", _)) => PgConnectOptions::from_str(url).is_ok(),
+            _ => false,
+        };
+        if is_meant {
+            Ok(Self(url.to_owned()))
+        } else {
+            Err("must be sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME")
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_postgres() { "postgres://…" } else { "sqlite://…" })
     }
 }

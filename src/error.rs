@@ -22,6 +22,9 @@ pub enum Error {
     Fault(String),
 }
 
+/// An input as the face read it, or what is wrong with it. A verb asks whether the caller may before it looks.
+pub type Read<T> = Result<T, Vec<Fault>>;
+
 /// Something that a caller should handle: data, not an error (the API's `problem`).
 ///
 /// A variant exists only if a caller would act differently on it.
@@ -70,9 +73,27 @@ impl Problem {
         Self::InvalidInput(faults.or::<()>(None).err().unwrap_or_default())
     }
 
-    /// Whether the same request may succeed later as it is.
+    /// Whether the same request may succeed later as it is, without anybody doing anything about it but waiting.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::OrderHasOpenAttempt | Self::OutcomeUnknown | Self::OperationInProgress)
+        match self {
+            // Money, a provider's answer or a person's decision may still come.
+            Self::OrderNotCovered { .. }
+            | Self::OrderHasOpenAttempt
+            | Self::AttemptNotFound
+            | Self::AttemptConflicted
+            | Self::OutcomeUnknown
+            | Self::OperationInProgress => true,
+            Self::OrderNotFound
+            | Self::OrderAlreadyPaid
+            | Self::OrderCancelled
+            | Self::AmountDueChanged { .. }
+            | Self::StaleVersion { .. }
+            | Self::CurrencyMismatch { .. }
+            | Self::ProviderUnavailable
+            | Self::ProviderUnsupported { .. }
+            | Self::IdempotencyKeyReused
+            | Self::InvalidInput(_) => false,
+        }
     }
 }
 
@@ -135,6 +156,12 @@ impl From<Problem> for Error {
 impl From<Vec<Fault>> for Problem {
     fn from(faults: Vec<Fault>) -> Self {
         Self::InvalidInput(faults)
+    }
+}
+
+impl From<Vec<Fault>> for Error {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Problem(faults.into())
     }
 }
 

@@ -13,17 +13,21 @@ use crate::{
     clock::Clock,
     config::{Config, ProviderName},
     db::Database,
-    development::{self, DemoCaller},
+    development::{self, demo},
     graphql::Schema,
-    http::{self, Face, graphiql},
+    http::{
+        self, Face,
+        graphiql::{self, DemoCaller},
+    },
     provider::{PaymentProvider, Providers, sandbox::Sandbox as SandboxClient},
     sandbox::{self, Sandbox},
     secret::Secret,
-    service::demo,
 };
 
 /// How long what runs may go on after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long the database may take to let go of its connections after that.
+const CLOSING: Duration = Duration::from_secs(5);
 /// How long a shopper may take on the sandbox's page.
 const SANDBOX_SESSION_TTL: Duration = Duration::from_secs(30 * 60);
 
@@ -67,43 +71,81 @@ pub struct Running {
 impl Running {
     /// Stops accepting, lets what runs come to its end within 30 s, and lets go of the database.
     pub async fn stop(self) -> Result<(), ServerError> {
-        self.stop.cancel();
-        self.tasks.close();
-        tokio::time::timeout(GRACE, self.tasks.wait())
-            .await
-            .map_err(failed("requests were still running when the time was up"))?;
-        self.db.close().await.map_err(failed("the database could not be closed"))
+        end(&self.stop, &self.tasks).await;
+        match tokio::time::timeout(CLOSING, self.db.close()).await {
+            Ok(closed) => closed.map_err(failed("the database could not be closed")),
+            Err(_) => {
+                tracing::warn!("the database was still at work when the time was up");
+                Ok(())
+            }
+        }
     }
 }
 
 /// Migrates, listens, and serves until it is stopped.
 pub async fn start(config: Config, instruments: Instruments) -> Result<Running, ServerError> {
     let db = open_database(&config, &instruments).await?;
+    let (listener, address) = listen(&config).await?;
+    let clock = instruments.clock;
+    let (keys, callers) = open_keys(&config, &clock).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (providers, provider_routes) = open_providers(&config, address, &stop, &tasks).await?;
+    let app = Arc::new(App {
+        db: db.clone(),
+        clock,
+        providers,
+        return_origins: config.return_origins.clone(),
+        provider_timeout: config.provider_timeout,
+    });
+    let face = Face {
+        app: Arc::clone(&app),
+        schema: Schema::new(Arc::clone(&app)),
+        keys,
+        tokens: config.tokens.clone(),
+        introspection: config.introspection,
+        max_body_bytes: config.max_body_bytes,
+        tasks: tasks.clone(),
+    };
+    let routes = provider_routes.merge(routes(&config, face, &callers));
+    serve(listener, guarded(&config, routes), &stop, &tasks);
+    if config.demo {
+        let made = demo::fill_if_empty(&app).await;
+        made.map_err(failed("the demo can't be made (it can be left out with --no-demo)"))?;
+    }
+    Ok(Running { address, callers, stop, tasks, db })
+}
+
+async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {
     let listener = TcpListener::bind(config.listen).await.map_err(failed("ORDERPAY_LISTEN can't be listened on"))?;
     let address = listener.local_addr().map_err(failed("the address is not known"))?;
-    let secret = match &config.keys {
-        Some(_) => None,
-        None => Some(development::secret().map_err(failed("the development secret can't be kept"))?),
-    };
-    let clock = instruments.clock;
-    let callers = match &secret {
-        Some(secret) => {
-            development::callers(secret, &config.tokens, clock.now()).map_err(failed("no token can be minted"))?
-        }
-        None => vec![],
-    };
-    let keys = match (&config.keys, secret) {
-        (Some(source), _) => source.clone(),
-        (None, Some(secret)) => KeySource::Secret(secret),
-        (None, None) => return Err(ServerError("there are no keys".into())),
-    };
-    let keys = Keys::open(keys, clock.clone()).await.map_err(failed("the keys for tokens can't be used"))?;
+    Ok((listener, address))
+}
 
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+/// The keys that tokens are checked with and, in development, whom a developer can play.
+async fn open_keys(config: &Config, clock: &Clock) -> Result<(Keys, Vec<DemoCaller>), ServerError> {
+    let (source, callers) = match &config.keys {
+        Some(source) => (source.clone(), vec![]),
+        None => {
+            let secret = development::secret().map_err(failed("the development secret can't be kept"))?;
+            let callers = development::callers(&secret, &config.tokens, clock.now());
+            (KeySource::Secret(secret), callers.map_err(failed("no token can be minted"))?)
+        }
+    };
+    let keys = Keys::open(source, clock.clone()).await.map_err(failed("the keys for tokens can't be used"))?;
+    Ok((keys, callers))
+}
+
+/// The providers, and what one that runs inside this server is reached by.
+async fn open_providers(
+    config: &Config,
+    address: SocketAddr,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<(Providers, Router), ServerError> {
     let mut routes = Router::new();
     let mut providers: Vec<Box<dyn PaymentProvider>> = vec![];
     for ProviderName::Sandbox in &config.providers {
-        let (client, embedded) = open_sandbox(&config, address).await?;
+        let (client, embedded) = open_sandbox(config, address).await?;
         if let Some(sandbox) = embedded {
             routes = routes.nest("/sandbox", sandbox.router());
             let stop = stop.clone();
@@ -111,36 +153,47 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         }
         providers.push(Box::new(client));
     }
-    let app = Arc::new(App {
-        db: db.clone(),
-        clock,
-        providers: Providers::new(providers),
-        return_origins: config.return_origins,
+    Ok((Providers::new(providers), routes))
+}
+
+fn routes(config: &Config, face: Face, callers: &[DemoCaller]) -> Router {
+    let routes = http::routes(face);
+    if !config.graphiql {
+        return routes;
+    }
+    let page = graphiql::PageSettings { endpoint: "/graphql".into(), callers: callers.to_vec() };
+    routes.merge(graphiql::routes(&page))
+}
+
+/// In development there are tokens on the page, which no website may read (rule A6).
+fn guarded(config: &Config, routes: Router) -> Router {
+    match config.keys {
+        Some(_) => routes,
+        None => http::host::for_this_machine_only(routes, config.public_url.as_ref()),
+    }
+}
+
+/// Serves until `stop`; what is served until then comes to its end as one of the `tasks`.
+fn serve(listener: TcpListener, routes: Router, stop: &CancellationToken, tasks: &TaskTracker) {
+    let server = axum::serve(listener, http::wrapped(routes)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tasks.spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the server does not listen any more");
+        }
     });
-    let face = Face {
-        app: Arc::clone(&app),
-        schema: Schema::new(Arc::clone(&app)),
-        keys,
-        tokens: config.tokens,
-        introspection: config.introspection,
-        max_body_bytes: config.max_body_bytes,
-    };
-    routes = routes.merge(http::routes(face));
-    if config.graphiql {
-        let callers = callers.iter().map(DemoCaller::on_page).collect();
-        routes = routes.merge(graphiql::routes(&graphiql::PageSettings { endpoint: "/graphql".into(), callers }));
+}
+
+/// Asks all that runs to come to its end, and waits for it as long as there is time. A connection that says nothing keeps nobody longer.
+async fn end(stop: &CancellationToken, tasks: &TaskTracker) {
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        tracing::warn!("connections were still open, or requests running, when the time was up");
     }
-    let stopped = stop.clone();
-    let server = axum::serve(listener, http::wrapped(routes)).with_graceful_shutdown(stopped.cancelled_owned());
-    tasks.spawn(async move { server.await });
-    if config.demo {
-        demo::fill_if_empty(&app).await.map_err(|error| ServerError(format!("the demo can't be made: {error:?}")))?;
-    }
-    Ok(Running { address, callers, stop, tasks, db })
 }
 
 async fn open_database(config: &Config, instruments: &Instruments) -> Result<Database, ServerError> {
-    let opened = Database::open(&config.database_url, config.database_connections).await;
+    let opened = Database::open(config.database_url.as_str(), config.database_connections).await;
     let mut db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
     if let Some(on_statement) = instruments.on_statement.clone() {
@@ -184,7 +237,7 @@ fn reachable(mut address: SocketAddr) -> String {
 
 async fn run_sandbox(config: &Config, public_url: String, secret: &Secret) -> Result<Sandbox, ServerError> {
     let settings = sandbox::Settings {
-        database_url: config.sandbox_database_url.clone(),
+        database_url: config.sandbox_database_url.as_str().to_owned(),
         public_url,
         secret: sandbox::Secret::new(secret.expose()),
         session_ttl: SANDBOX_SESSION_TTL,
@@ -198,8 +251,7 @@ pub async fn serve_sandbox(
     listening: impl FnOnce(SocketAddr),
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
-    let listener = TcpListener::bind(config.listen).await.map_err(failed("ORDERPAY_LISTEN can't be listened on"))?;
-    let address = listener.local_addr().map_err(failed("the address is not known"))?;
+    let (listener, address) = listen(&config).await?;
     let Some(secret) = &config.sandbox_webhook_secret else {
         return Err(ServerError("ORDERPAY_SANDBOX_WEBHOOK_SECRET is needed: both sides have to know it".into()));
     };
@@ -211,16 +263,9 @@ pub async fn serve_sandbox(
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (courier, cancelled) = (sandbox.clone(), stop.clone());
     tasks.spawn(async move { courier.deliver_webhooks(cancelled).await });
-    let routes = http::wrapped(sandbox.router());
-    let server = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the sandbox stopped listening");
-        }
-    });
+    serve(listener, sandbox.router(), &stop, &tasks);
     listening(address);
     stopped.await;
-    stop.cancel();
-    tasks.close();
-    tokio::time::timeout(GRACE, tasks.wait()).await.map_err(failed("requests were still running when the time was up"))
+    end(&stop, &tasks).await;
+    Ok(())
 }

@@ -88,6 +88,11 @@ impl Status {
         }
     }
 
+    /// Whether a shopper can still be sent to the session: it waits for one.
+    pub fn is_payable(self) -> bool {
+        self == Self::Pending
+    }
+
     /// Whether an attempt that comes to this status ended without money, so that its payment is archived (rule T3).
     pub fn ended_without_money(self) -> bool {
         matches!(self, Self::Failed | Self::Cancelled | Self::Expired)

@@ -25,12 +25,20 @@ impl Faults {
         value.map_err(|error| self.add(path, error)).ok()
     }
 
-    /// Notes faults that were found further down, under where they were found.
+    /// Notes faults that were found further down, under where they were found: a path given with dots.
     pub fn nest(&mut self, path: &str, faults: Vec<Fault>) {
-        self.0.extend(faults.into_iter().map(|mut fault| {
-            fault.path.insert(0, path.to_owned());
-            fault
-        }));
+        for mut fault in faults {
+            fault.path.splice(0..0, path.split('.').map(str::to_owned));
+            self.0.push(fault);
+        }
+    }
+
+    /// Notes faults that were found under a key of a caller's own, which may hold dots.
+    pub fn nest_key(&mut self, key: &str, faults: Vec<Fault>) {
+        for mut fault in faults {
+            fault.path.insert(0, key.to_owned());
+            self.0.push(fault);
+        }
     }
 
     /// Notes a fault where a text is shorter or longer than it may be. Length is counted in characters.

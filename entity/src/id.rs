@@ -74,6 +74,7 @@ macro_rules! id {
 
         impl $name {
             /// A fresh id of something that came to be at this instant: ids sort by it.
+            #[expect(clippy::disallowed_methods, reason = "this is the constructor that everybody else is sent to")]
             pub fn new(at: DateTime<Utc>) -> Self {
                 let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
                 let timestamp = Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos());

@@ -33,7 +33,7 @@ impl Metadata {
             of_pair.length("key", key, KEY_CHARACTERS);
             of_pair.length("value", value, VALUE_CHARACTERS);
             if let Err(found) = of_pair.or(Some(())) {
-                faults.nest(key, found);
+                faults.nest_key(key, found);
             }
         }
         faults.or(Some(Self(pairs)))

@@ -206,13 +206,20 @@ impl fmt::Display for Money {
     }
 }
 
-/// A text that is no decimal number.
+/// Why a text is no decimal number that can be handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotDecimal;
+pub enum NotDecimal {
+    Malformed,
+    /// More digits than any amount has.
+    TooLong,
+}
 
 impl fmt::Display for NotDecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is not a decimal number such as \"12.50\"")
+        f.write_str(match self {
+            Self::Malformed => "is not a decimal number such as \"12.50\"",
+            Self::TooLong => "is too large, or has too many digits",
+        })
     }
 }
 
@@ -224,9 +231,9 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, NotDecimal> {
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) {
-        return Err(NotDecimal);
+        return Err(NotDecimal::Malformed);
     }
-    Decimal::from_str_exact(text).map_err(|_| NotDecimal)
+    Decimal::from_str_exact(text).map_err(|_| NotDecimal::TooLong)
 }
 
 #[cfg(test)]
@@ -261,7 +268,7 @@ mod tests {
     #[test]
     fn what_is_not_written_as_a_decimal_number_is_refused() {
         for text in ["", "-", ".5", "5.", "1e3", "1_000", " 1", "+1", "1,5", "NaN", "0x1", "١"] {
-            assert_eq!(parse_decimal(text), Err(NotDecimal), "{text}");
+            assert_eq!(parse_decimal(text), Err(NotDecimal::Malformed), "{text}");
         }
     }
 
@@ -287,6 +294,7 @@ mod tests {
         assert!(most.times(2).is_err());
         assert!(money("92233720368547758.08", "EUR").is_err());
         assert_eq!(money("92233720368547758.07", "EUR"), Ok(most));
+        assert_eq!(parse_decimal(&"9".repeat(40)), Err(NotDecimal::TooLong));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Who is asking: a token in, a [`Caller`] out, and what a caller may do.
 //!
-//! What somebody may reach is said by an [`Audience`], which only a caller can make, and which every finder needs: a query that forgot
-//! whose orders it looks through does not compile.
+//! What somebody may reach is said by an [`Audience`], which comes from what a caller may do. Finders by an id that a client sent need one, so that
+//! a query can't forget whose orders it looks through; what is reached from a row that was found so needs none.
 
 mod keys;
 mod token;
@@ -104,13 +104,31 @@ pub struct Caller {
     pub scopes: BTreeSet<Scope>,
 }
 
-/// Whose orders may be reached.
+/// Whose orders may be reached. Only what a caller may do makes one, or the server's own work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Those of one shopper.
+pub struct Audience(Reach);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The orders of one shopper.
     Owner(Owner),
     /// Everybody's.
     Everyone,
+}
+
+impl Audience {
+    /// What the server does of itself, such as taking in a provider's verified news, reaches everything.
+    pub fn of_the_server() -> Self {
+        Self(Reach::Everyone)
+    }
+
+    /// The one shopper whose orders may be reached; `None`: everybody's may.
+    pub fn owner(&self) -> Option<&Owner> {
+        match &self.0 {
+            Reach::Owner(owner) => Some(owner),
+            Reach::Everyone => None,
+        }
+    }
 }
 
 impl Caller {
@@ -130,16 +148,16 @@ impl Caller {
         self.kind == CallerKind::Service && self.scopes.contains(&scope)
     }
 
-    /// Refuses whoever is not a service with this scope (rules A3, A5).
-    pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        if self.has(scope) { Ok(()) } else { Err(Error::Forbidden(scope)) }
+    /// Refuses whoever is not a service with this scope; whoever is reaches everybody's orders with it (rules A3, A5).
+    pub fn require(&self, scope: Scope) -> Result<Audience, Error> {
+        if self.has(scope) { Ok(Audience(Reach::Everyone)) } else { Err(Error::Forbidden(scope)) }
     }
 
     /// Whose orders this caller may reach: shoppers their own, services with the scope everybody's (rules A2, A3).
     pub fn audience(&self, scope: Scope) -> Result<Audience, Error> {
         match self.as_owner() {
-            Some(owner) => Ok(Audience::Owner(owner)),
-            None => self.require(scope).map(|()| Audience::Everyone),
+            Some(owner) => Ok(Audience(Reach::Owner(owner))),
+            None => self.require(scope),
         }
     }
 }
@@ -158,13 +176,13 @@ mod tests {
         let shopper = caller(CallerKind::User, &Scope::ALL);
         assert!(shopper.require(Scope::OrdersWrite).is_err());
         let own = Owner { kind: OwnerKind::User, id: "ada".into() };
-        assert_eq!(shopper.audience(Scope::OrdersRead).ok(), Some(Audience::Owner(own)));
+        assert_eq!(shopper.audience(Scope::OrdersRead).ok(), Some(Audience(Reach::Owner(own))));
     }
 
     #[test]
     fn a_service_reaches_everybody_with_the_scope_and_nobody_without() {
         let service = caller(CallerKind::Service, &[Scope::OrdersRead]);
-        assert_eq!(service.audience(Scope::OrdersRead).ok(), Some(Audience::Everyone));
+        assert_eq!(service.audience(Scope::OrdersRead).ok(), Some(Audience(Reach::Everyone)));
         assert!(service.audience(Scope::AttemptsWrite).is_err());
     }
 

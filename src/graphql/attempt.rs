@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use entity::{
     attempt::{Model, Report, Status},
     transaction,
@@ -87,30 +87,16 @@ at_hand!(AttemptFailure,
     "decline" => |it| it.decline,
 );
 
-/// Why something failed, as a provider told it.
-#[derive(Clone, Debug, InputObject)]
-pub struct FailureInput {
-    /// The provider's code.
-    pub code: String,
-    /// The provider's words.
-    pub message: String,
-}
-
 /// One session at a provider, for the amount that was due when it was started.
 pub struct PaymentAttempt(pub Model);
 
 impl PaymentAttempt {
-    /// A shopper can be sent to a session only while it waits for one.
-    fn is_payable(&self) -> bool {
-        self.0.status == Status::Pending
-    }
-
     fn redirect_url_at_hand(&self) -> Option<String> {
-        self.0.redirect_url.clone().filter(|_| self.is_payable())
+        self.0.redirect_url.clone().filter(|_| self.0.status.is_payable())
     }
 
     fn client_secret_at_hand(&self) -> Option<String> {
-        let secret = self.0.client_secret.clone().filter(|_| self.is_payable());
+        let secret = self.0.client_secret.clone().filter(|_| self.0.status.is_payable());
         secret.map(|secret| secret.0)
     }
 
@@ -123,6 +109,7 @@ impl PaymentAttempt {
     }
 }
 
+/// One session at a provider, for the amount that was due when it was started.
 #[Object]
 impl PaymentAttempt {
     /// `att_` and a UUIDv7.

@@ -17,6 +17,7 @@ use super::{
 /// What is bought, at which prices, in one currency.
 pub struct Cart(pub cart::Cart);
 
+/// What is bought, at which prices, in one currency.
 #[Object]
 impl Cart {
     /// The caller's own id of the cart, where it keeps one.
@@ -137,7 +138,7 @@ pub struct CartInput {
 }
 
 fn zero() -> Option<Decimal> {
-    Some(Decimal("0".into()))
+    Some(Decimal::Text("0".into()))
 }
 
 /// One line of a cart to be taken in.

@@ -37,6 +37,12 @@ impl From<Problem> for Failure {
     }
 }
 
+impl From<Vec<Fault>> for Failure {
+    fn from(faults: Vec<Fault>) -> Self {
+        Problem::from(faults).into()
+    }
+}
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Self(match error {
@@ -84,12 +90,25 @@ fn field(fault: &Fault) -> Value {
     ]))
 }
 
-/// A query has no place for a problem but its errors; the code is the problem's.
+/// A query has no place for a problem but its errors.
 fn code(problem: &Problem) -> &'static str {
     match problem {
         Problem::InvalidInput(_) => "INVALID_INPUT",
-        Problem::OrderNotFound | Problem::AttemptNotFound => "NOT_FOUND",
-        _ => "REFUSED",
+        Problem::OrderNotFound
+        | Problem::OrderAlreadyPaid
+        | Problem::OrderCancelled
+        | Problem::OrderNotCovered { .. }
+        | Problem::OrderHasOpenAttempt
+        | Problem::AmountDueChanged { .. }
+        | Problem::AttemptNotFound
+        | Problem::AttemptConflicted
+        | Problem::StaleVersion { .. }
+        | Problem::CurrencyMismatch { .. }
+        | Problem::ProviderUnavailable
+        | Problem::ProviderUnsupported { .. }
+        | Problem::OutcomeUnknown
+        | Problem::IdempotencyKeyReused
+        | Problem::OperationInProgress => "REFUSED",
     }
 }
 

@@ -50,6 +50,8 @@ impl MoneyInput {
 
 /// An amount of a currency that is known, or a fault at this path (rules M1, M2).
 pub fn amount(faults: &mut Faults, path: &str, amount: &Decimal, currency: money::Currency) -> Option<money::Money> {
-    let decimal = faults.take(path, money::parse_decimal(&amount.0))?;
+    let why = "is a JSON number, which may have lost digits; amounts are strings, such as \"12.50\"";
+    let text = faults.take(path, amount.text().ok_or(why))?;
+    let decimal = faults.take(path, money::parse_decimal(text))?;
     faults.take(path, money::Money::from_decimal(decimal, currency))
 }

@@ -2,10 +2,15 @@
 
 use async_graphql::{Context, ID, Interface};
 
-use super::{attempt::PaymentAttempt, failure::Failure, input, order::Order, payment::Payment};
+use super::{
+    attempt::PaymentAttempt,
+    context::{app, caller},
+    failure::Failure,
+    input,
+    order::Order,
+    payment::Payment,
+};
 use crate::{
-    app::App,
-    auth::Caller,
     error::{Error, Problem},
     service::{
         attempt::{self, Named},
@@ -43,14 +48,4 @@ pub async fn find(ctx: &Context<'_>, id: ID) -> Result<Option<Node>, Failure> {
             Err(Error::from(Problem::invalid("id", why)).into())
         }
     }
-}
-
-/// What the server is made of.
-pub fn app<'a>(ctx: &Context<'a>) -> &'a App {
-    ctx.data_unchecked::<std::sync::Arc<App>>()
-}
-
-/// Who is asking.
-pub fn caller<'a>(ctx: &Context<'a>) -> &'a Caller {
-    ctx.data_unchecked()
 }

@@ -140,6 +140,7 @@ fn attempts(rows: &[entity::attempt::Model]) -> Vec<Walked<PaymentAttempt>> {
     rows.iter().cloned().map(|row| Walked(PaymentAttempt(row))).collect()
 }
 
+/// One owner, one cart, and the payments made for it.
 #[Object]
 impl Order {
     /// `ord_` and a UUIDv7.
@@ -259,6 +260,7 @@ at_hand!(Order,
 /// The cart as it was when its order was paid.
 pub struct OrderSnapshot(Arc<snapshot::Model>);
 
+/// The cart as it was when its order was paid.
 #[Object]
 impl OrderSnapshot {
     /// The cart that was paid.

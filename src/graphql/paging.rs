@@ -1,4 +1,4 @@
-//! Connections of orders: the arguments of a list, and its pages. A connection field costs three lines.
+//! Connections of orders: the arguments of a list, and its pages.
 
 use async_graphql::{Context, InputObject, SimpleObject};
 use entity::fault::Faults;
@@ -29,16 +29,16 @@ pub struct OrderFilter {
     number: Option<String>,
 }
 
-impl From<Option<OrderFilter>> for Filter {
-    fn from(filter: Option<OrderFilter>) -> Self {
-        let filter = filter.unwrap_or_default();
-        Self {
-            statuses: filter.status.map(|statuses| statuses.into_iter().map(Into::into).collect()),
-            created_from: filter.created_from.map(|instant| instant.0),
-            created_to: filter.created_to.map(|instant| instant.0),
-            number: filter.number,
-        }
+/// The filter that is meant, or what is wrong with it.
+pub fn filter_of(filter: Option<OrderFilter>) -> Result<Filter, Problem> {
+    let OrderFilter { status, created_from, created_to, number } = filter.unwrap_or_default();
+    let mut faults = Faults::default();
+    if let Some(number) = &number {
+        faults.length("filter.number", number, 1..=32);
     }
+    let statuses = status.map(|statuses| statuses.into_iter().map(Into::into).collect());
+    let (created_from, created_to) = (created_from.map(|from| from.0), created_to.map(|to| to.0));
+    Ok(faults.or(Some(Filter { statuses, created_from, created_to, number }))?)
 }
 
 /// The arguments of a connection, as they came.

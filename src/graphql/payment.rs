@@ -37,6 +37,7 @@ impl Payment {
     }
 }
 
+/// One payment method's share of an order.
 #[Object]
 impl Payment {
     /// `pay_` and a UUIDv7.

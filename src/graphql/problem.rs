@@ -137,7 +137,19 @@ impl From<error::Problem> for Problem {
                 expected: expected.into(),
                 amount_due: amount_due.into(),
             }),
-            _ => Self::Plain(PlainProblem { code, message, retryable }),
+            error::Problem::OrderNotFound
+            | error::Problem::OrderAlreadyPaid
+            | error::Problem::OrderCancelled
+            | error::Problem::OrderNotCovered { .. }
+            | error::Problem::OrderHasOpenAttempt
+            | error::Problem::AttemptNotFound
+            | error::Problem::AttemptConflicted
+            | error::Problem::CurrencyMismatch { .. }
+            | error::Problem::ProviderUnavailable
+            | error::Problem::ProviderUnsupported { .. }
+            | error::Problem::OutcomeUnknown
+            | error::Problem::IdempotencyKeyReused
+            | error::Problem::OperationInProgress => Self::Plain(PlainProblem { code, message, retryable }),
         }
     }
 }

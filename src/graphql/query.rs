@@ -5,11 +5,12 @@ use entity::owner::OwnerKind;
 
 use super::{
     attempt::PaymentAttempt,
+    context::{app, caller},
     failure::{Failure, part},
     input,
-    node::{self, Node, app, caller},
+    node::{self, Node},
     order::Order,
-    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts},
+    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
     payment::Payment,
     problem::Problem,
     viewer::Viewer,
@@ -36,6 +37,7 @@ pub struct OrderToPayPayload {
     problem: Option<Problem>,
 }
 
+/// The root of all queries.
 #[Object]
 impl Query {
     /// Who the server thinks is asking, and the orders that belong to them.
@@ -70,10 +72,8 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "ord_….")] order_id: ID,
     ) -> Result<OrderToPayPayload, Failure> {
-        let found = match input::id("orderId", &order_id) {
-            Ok(id) => order::get_order_to_pay(app(ctx), caller(ctx), id).await,
-            Err(problem) => Err(problem.into()),
-        };
+        let id = input::id("orderId", &order_id);
+        let found = order::get_order_to_pay(app(ctx), caller(ctx), id).await;
         let (row, problem) = part(found)?;
         let order = row.map(|row| Walked(Order::new(row)));
         Ok(OrderToPayPayload { order, problem: problem.map(Problem::from) })
@@ -94,7 +94,8 @@ impl Query {
     ) -> Result<Walked<OrderConnection>, Failure> {
         let owner = input::owner("userId", OwnerKind::User, &user_id)?;
         let part = PageArguments { first, after, last, before, page }.part()?;
-        let page = order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter.into(), part, counts(ctx)).await?;
+        let page =
+            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, counts(ctx)).await?;
         connection(ctx, page).await
     }
 
@@ -113,7 +114,8 @@ impl Query {
     ) -> Result<Walked<OrderConnection>, Failure> {
         let owner = input::owner("anonymousUserId", OwnerKind::Anonymous, &anonymous_user_id)?;
         let part = PageArguments { first, after, last, before, page }.part()?;
-        let page = order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter.into(), part, counts(ctx)).await?;
+        let page =
+            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, counts(ctx)).await?;
         connection(ctx, page).await
     }
 
@@ -129,7 +131,7 @@ impl Query {
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
     ) -> Result<Walked<OrderConnection>, Failure> {
         let part = PageArguments { first, after, last, before, page: None }.part()?;
-        let page = order_list::get_orders(app(ctx), caller(ctx), filter.into(), part, counts(ctx)).await?;
+        let page = order_list::get_orders(app(ctx), caller(ctx), filter_of(filter)?, part, counts(ctx)).await?;
         connection(ctx, page).await
     }
 
@@ -152,7 +154,7 @@ impl Query {
     ) -> Result<Option<Walked<PaymentAttempt>>, Failure> {
         let named = match (id, external_id) {
             (Some(id), None) => Named::Id(input::id("id", &id)?),
-            (None, Some(external_id)) => Named::ExternalId(external_id),
+            (None, Some(external_id)) => Named::ExternalId(input::text("externalId", external_id, 1..=255)?),
             _ => {
                 return Err(Error::from(error::Problem::invalid(
                     "id",

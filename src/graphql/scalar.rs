@@ -10,34 +10,45 @@ use entity::money::{Currency, Money};
 
 use super::walk::leaf;
 
-/// An exact decimal number, always a JSON string, in and out, with the currency's own number of places on the way out: "12.50",
-/// "1250", "1.000".
+/// A decimal number as it is sent or shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decimal(pub String);
+pub enum Decimal {
+    Text(String),
+    /// Sent as a JSON number: it may have lost digits on its way, so it is not read.
+    Number,
+}
 
-impl From<Money> for Decimal {
-    fn from(money: Money) -> Self {
-        Self(money.to_decimal().to_string())
+impl Decimal {
+    /// The text, if it was sent as one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number => None,
+        }
     }
 }
 
+impl From<Money> for Decimal {
+    fn from(money: Money) -> Self {
+        Self::Text(money.to_decimal().to_string())
+    }
+}
+
+/// An exact decimal number, always a JSON string, in and out, with the currency's own number of places on the way out: "12.50",
+/// "1250", "1.000".
 #[Scalar(name = "Decimal")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
         match value {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(InputValueError::custom(
-                "amounts are strings, such as \"12.50\"; a JSON number may have lost digits",
-            )),
+            Value::String(text) => Ok(Self::Text(text)),
+            // Taken in, so that it can be refused with the field's path.
+            Value::Number(_) => Ok(Self::Number),
+            other => Err(InputValueError::expected_type(other)),
         }
     }
 
-    fn is_valid(value: &Value) -> bool {
-        matches!(value, Value::String(_))
-    }
-
     fn to_value(&self) -> Value {
-        Value::String(self.0.clone())
+        self.text().map_or(Value::Null, Value::from)
     }
 }
 
@@ -51,6 +62,7 @@ impl From<Currency> for CurrencyCode {
     }
 }
 
+/// An ISO 4217 alphabetic code: "EUR", "JPY", "KWD".
 #[Scalar(name = "CurrencyCode")]
 impl ScalarType for CurrencyCode {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -58,10 +70,6 @@ impl ScalarType for CurrencyCode {
             Value::String(text) => Ok(Self(text)),
             other => Err(InputValueError::expected_type(other)),
         }
-    }
-
-    fn is_valid(value: &Value) -> bool {
-        matches!(value, Value::String(_))
     }
 
     fn to_value(&self) -> Value {
@@ -73,6 +81,7 @@ impl ScalarType for CurrencyCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instant(pub DateTime<Utc>);
 
+/// An instant, RFC 3339 in UTC with millisecond precision: "2026-11-21T09:30:00.000Z".
 #[Scalar(name = "DateTime")]
 impl ScalarType for Instant {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -82,10 +91,6 @@ impl ScalarType for Instant {
         DateTime::parse_from_rfc3339(text)
             .map(|instant| Self(instant.to_utc()))
             .map_err(|_| InputValueError::custom("must be RFC 3339, such as \"2026-11-21T09:30:00.000Z\""))
-    }
-
-    fn is_valid(value: &Value) -> bool {
-        matches!(value, Value::String(_))
     }
 
     fn to_value(&self) -> Value {
@@ -103,6 +108,7 @@ impl From<&entity::metadata::Metadata> for Metadata {
     }
 }
 
+/// Free-form string keys and values kept for the caller, at most 50 pairs.
 #[Scalar(name = "Metadata")]
 impl ScalarType for Metadata {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -113,10 +119,6 @@ impl ScalarType for Metadata {
             _ => Err(not_pairs()),
         });
         pairs.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn is_valid(value: &Value) -> bool {
-        matches!(value, Value::Object(_))
     }
 
     fn to_value(&self) -> Value {

@@ -3,9 +3,9 @@
 use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
+    context::app,
     failure::Failure,
-    node::app,
-    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts},
+    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
     walk::Walked,
 };
 use crate::{
@@ -28,6 +28,7 @@ pub enum ViewerKind {
 /// Who the server thinks is asking, and the orders that belong to them.
 pub struct Viewer(pub Caller);
 
+/// Who the server thinks is asking, and the orders that belong to them.
 #[Object]
 impl Viewer {
     /// The id that the identity system gave them.
@@ -58,7 +59,7 @@ impl Viewer {
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
     ) -> Result<Walked<OrderConnection>, Failure> {
         let part = PageArguments { first, after, last, before, page }.part()?;
-        let page = order_list::get_own_orders(app(ctx), &self.0, filter.into(), part, counts(ctx)).await?;
+        let page = order_list::get_own_orders(app(ctx), &self.0, filter_of(filter)?, part, counts(ctx)).await?;
         connection(ctx, page).await
     }
 }

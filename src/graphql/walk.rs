@@ -178,6 +178,12 @@ pub(super) use leaf;
 /// An object: each field by its name in the API. `?` in an expression says "not at hand".
 macro_rules! at_hand {
     ($type:ty, $($name:literal => |$this:ident| $value:expr),* $(,)?) => {
+        #[cfg(test)]
+        impl $type {
+            /// The fields that the walk knows.
+            pub const AT_HAND: &[&str] = &[$($name),*];
+        }
+
         impl $crate::graphql::walk::AtHand for $type {
             fn answer(&self, selected: $crate::graphql::walk::Selected<'_>) -> Option<async_graphql::Value> {
                 use $crate::graphql::walk::AtHand;

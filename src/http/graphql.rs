@@ -2,12 +2,9 @@
 //!
 //! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks. Only JSON is read.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
-use async_graphql::{
-    ErrorExtensionValues, Request, Response as Answer, ServerError, Value, Variables,
-    parser::types::{ExecutableDocument, OperationDefinition},
-};
+use async_graphql::{ErrorExtensionValues, Response as Answer, Value};
 use axum::{
     Extension,
     body::Bytes,
@@ -17,8 +14,10 @@ use axum::{
 };
 use serde::Deserialize;
 use tower_http::request_id::RequestId;
+use tracing::Instrument;
 
 use super::{Face, access, refusal, request_id};
+use crate::{auth::Caller, graphql::Prepared};
 
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
@@ -53,49 +52,35 @@ pub async fn answer(
             return refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", why);
         }
     };
-    let answer = match request(parameters) {
-        Ok(request) if face.introspection => face.schema.execute(&face.app, caller, request).await,
-        Ok(request) => face.schema.execute(&face.app, caller, request.disable_introspection()).await,
-        Err(error) => Answer::from_errors(vec![error]),
+    let variables = parameters.variables.unwrap_or_default();
+    let answer = match Prepared::new(parameters.query, parameters.operation_name, variables) {
+        Ok(prepared) => execute(&face, caller, prepared).await,
+        Err(error) => Ok(Answer::from_errors(vec![error])),
     };
-    respond(&headers, &request_id(&id), answer)
+    match answer {
+        Ok(answer) => respond(&headers, &request_id(&id), answer),
+        Err(panicked) => super::panicked(panicked),
+    }
+}
+
+/// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
+async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Box<dyn Any + Send>> {
+    let prepared = if face.introspection { prepared } else { prepared.without_introspection() };
+    if !prepared.is_mutation() {
+        return Ok(face.schema.execute(caller, prepared).await);
+    }
+    let schema = face.schema.clone();
+    let work = async move { schema.execute(caller, prepared).await };
+    face.tasks.spawn(work.in_current_span()).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => panic,
+        Err(cancelled) => Box::new(cancelled.to_string()),
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
-}
-
-fn request(parameters: Parameters) -> Result<Request, ServerError> {
-    let variables = parameters.variables.unwrap_or_default();
-    let variables = Variables::from_json(serde_json::Value::Object(variables));
-    let mut request = Request::new(parameters.query).variables(variables);
-    request.operation_name = parameters.operation_name;
-    let document = request.parsed_query()?.clone();
-    if let Some(missing) = missing_variable(&document, request.operation_name.as_deref(), &request.variables) {
-        return Err(ServerError::new(format!("The variable ${missing} is required."), None));
-    }
-    Ok(request)
-}
-
-/// A variable that must have a value and has none. The executor would run without it.
-fn missing_variable(document: &ExecutableDocument, name: Option<&str>, variables: &Variables) -> Option<String> {
-    let operation = operation(document, name)?;
-    let definitions = operation.variable_definitions.iter().map(|definition| &definition.node);
-    let missing = definitions
-        .filter(|definition| !definition.var_type.node.nullable && definition.default_value.is_none())
-        .find(|definition| matches!(variables.get(&definition.name.node), None | Some(Value::Null)));
-    missing.map(|definition| definition.name.node.to_string())
-}
-
-fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
-    let mut operations = document.operations.iter();
-    let found = match name {
-        Some(name) => operations.find(|(found, _)| found.is_some_and(|found| found == name)),
-        None => operations.next(),
-    };
-    found.map(|(_, operation)| &operation.node)
 }
 
 fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {

@@ -6,18 +6,21 @@ mod access;
 pub mod graphiql;
 mod graphql;
 mod health;
+pub mod host;
 mod webhook;
 
 use std::{any::Any, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
-    extract::DefaultBodyLimit,
-    http::{HeaderName, Request, Response, StatusCode, header},
-    response::IntoResponse,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn, map_request},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio_util::task::TaskTracker;
 use tower_http::{
     ServiceBuilderExt,
     catch_panic::CatchPanicLayer,
@@ -42,6 +45,8 @@ pub struct Face {
     pub tokens: Policy,
     pub introspection: bool,
     pub max_body_bytes: usize,
+    /// What a request leaves to be finished here is finished before the server ends.
+    pub tasks: TaskTracker,
 }
 
 /// Every route of the server itself.
@@ -56,24 +61,38 @@ pub fn routes(face: Face) -> Router {
         .route("/healthz", get(health::alive))
 }
 
-/// Wraps all routes: request id, log, panics.
+/// Wraps all routes: request id, log, refusals, panics.
 pub fn wrapped(routes: Router) -> Router {
     let trace = TraceLayer::new_for_http().make_span_with(span).on_response(tell).on_request(()).on_failure(());
     let layers = tower::ServiceBuilder::new()
+        .layer(map_request(drop_strange_id))
         .set_request_id(REQUEST_ID, MakeRequestUuid)
         .layer(trace)
         .propagate_request_id(REQUEST_ID)
+        .layer(from_fn(write_refusal))
         .layer(CatchPanicLayer::custom(panicked));
     routes.layer(layers)
 }
 
-fn span(request: &Request<Body>) -> tracing::Span {
+/// A request may bring its id along, for logs that span several servers; one that would not look well in a log is replaced.
+async fn drop_strange_id(mut request: Request) -> Request {
+    let is_plain = |id: &HeaderValue| {
+        let mut bytes = id.as_bytes().iter();
+        (1..=64).contains(&id.len()) && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+    };
+    if !request.headers().get_all(REQUEST_ID).iter().all(is_plain) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+fn span(request: &Request) -> tracing::Span {
     let id = request.extensions().get::<RequestId>().map(request_id).unwrap_or_default();
     // The path only: a query string may hold what is not for a log.
     tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
-fn tell<B>(response: &Response<B>, latency: std::time::Duration, _: &tracing::Span) {
+fn tell<B>(response: &axum::http::Response<B>, latency: std::time::Duration, _: &tracing::Span) {
     tracing::info!(status = response.status().as_u16(), ms = latency.as_millis(), "answered");
 }
 
@@ -81,14 +100,69 @@ fn request_id(id: &RequestId) -> String {
     id.header_value().to_str().unwrap_or_default().to_owned()
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> axum::response::Response {
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = words.unwrap_or("without words"), "a request panicked");
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
 }
 
-/// An answer in the form of GraphQL's errors, for requests that never become one.
-fn refusal(status: StatusCode, code: &str, message: &str) -> axum::response::Response {
-    let body = serde_json::json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+/// What a refusal says. It is written where the request's id is known.
+#[derive(Clone)]
+struct Refusal {
+    code: String,
+    message: String,
+}
+
+/// An answer in the form of GraphQL's errors, for requests that never become one. Its body is written by what is [`wrapped`] around all routes.
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let refusal = Refusal { code: code.to_owned(), message: message.to_owned() };
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], Extension(refusal)).into_response()
+}
+
+async fn write_refusal(Extension(id): Extension<RequestId>, request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    if let Some(Refusal { code, message }) = answer.extensions_mut().remove() {
+        let extensions = serde_json::json!({ "code": code, "requestId": request_id(&id) });
+        let body = serde_json::json!({ "errors": [{ "message": message, "extensions": extensions }] });
+        *answer.body_mut() = Body::from(body.to_string());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use tower::Service;
+
+    use super::*;
+
+    /// The id in the header of a refusal, and its body.
+    async fn refused(id: &str) -> (String, serde_json::Value) {
+        let refuse = get(async || refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", "No."));
+        let request = Request::builder().header(REQUEST_ID, id).body(Body::empty()).unwrap();
+        let answer = wrapped(Router::new().route("/", refuse)).call(request).await.unwrap();
+        let id = answer.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let length = answer.headers()[header::CONTENT_LENGTH].to_str().unwrap().to_owned();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(length, body.len().to_string());
+        (id, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_its_request() {
+        let (id, body) = refused("from-the-proxy_1.2").await;
+        let extensions = serde_json::json!({ "code": "BAD_REQUEST", "requestId": "from-the-proxy_1.2" });
+        assert_eq!(id, "from-the-proxy_1.2");
+        assert_eq!(body, serde_json::json!({ "errors": [{ "message": "No.", "extensions": extensions }] }));
+    }
+
+    #[tokio::test]
+    async fn a_strange_request_id_is_replaced() {
+        assert_eq!(refused(&"x".repeat(64)).await.0, "x".repeat(64));
+        for strange in ["", "a b", "a\tb", "<script>", &"x".repeat(65)] {
+            let (id, body) = refused(strange).await;
+            assert_ne!(id, strange);
+            assert_eq!(body["errors"][0]["extensions"]["requestId"], id);
+        }
+    }
 }

@@ -12,6 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tracing::Instrument;
+
 use super::{Face, refusal};
 use crate::{provider::WebhookError, service::settle};
 
@@ -38,11 +40,18 @@ pub async fn receive(
         }
     };
     // What was read as JSON is UTF-8.
-    let words = String::from_utf8_lossy(&body);
-    match settle::process_event(&face.app, provider.name(), notice, &words).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+    let words = String::from_utf8_lossy(&body).into_owned();
+    let (app, name) = (Arc::clone(&face.app), provider.name());
+    let work = async move { settle::process_event(&app, name, notice, &words).await };
+    // It is taken in even if the provider hangs up meanwhile.
+    match face.tasks.spawn(work.in_current_span()).await {
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => {
+            tracing::error!(?error, provider = name, "an event could not be taken in");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
+        }
         Err(error) => {
-            tracing::error!(?error, provider = provider.name(), "an event could not be taken in");
+            tracing::error!(%error, provider = name, "taking in an event panicked");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
         }
     }

@@ -109,18 +109,26 @@ struct EventData {
 }
 
 impl Shown {
+    /// The session, if it makes sense: one that succeeded says how much money moved, and no text holds what a database can't.
     fn read(self) -> Option<Session> {
-        let (minor, currency) = match (self.amount_received, &self.currency_received) {
-            (Some(minor), Some(currency)) => (minor, currency),
-            _ => (self.amount, &self.currency),
+        let report = report(&self.status)?;
+        let (minor, currency) = match (report, self.amount_received, self.currency_received) {
+            (Report::Succeeded, Some(minor), Some(currency)) => (minor, currency),
+            (Report::Succeeded, ..) => return None,
+            _ => (self.amount, self.currency),
         };
+        let failure = self.failure.map(ShownFailure::read);
+        let texts = [Some(&self.id), failure.as_ref().map(|it| &it.code), failure.as_ref().map(|it| &it.message)];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return None;
+        }
         Some(Session {
-            report: report(&self.status)?,
+            report,
             amount: Money::new(minor, currency.parse().ok()?),
             external_id: self.id,
             redirect_url: Some(self.redirect_url),
             client_secret: Some(ClientSecret(self.client_secret)),
-            failure: self.failure.map(ShownFailure::read),
+            failure,
             expires_at: Some(self.expires_at),
         })
     }
@@ -209,6 +217,9 @@ impl PaymentProvider for Sandbox {
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
         let told = event.kind.strip_prefix("session.").and_then(report).ok_or(WebhookError::Unreadable)?;
         let session = event.data.session.read().ok_or(WebhookError::Unreadable)?;
+        if event.id.contains('\0') || (told == Report::Succeeded) != (session.report == Report::Succeeded) {
+            return Err(WebhookError::Unreadable);
+        }
         Ok(Notice {
             event_id: event.id,
             external_id: session.external_id,

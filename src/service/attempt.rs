@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
-    attempt::{Column, Entity, Model, OPEN, Status},
+    attempt::{self, Column, Entity, Model, OPEN, Status},
     id::{AttemptId, OrderId, PaymentId},
     metadata::Metadata,
     money::Money,
@@ -18,6 +18,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, JoinType,
     QueryFilter, QueryOrder, QuerySelect, RelationDef,
 };
+use url::Url;
 
 use super::{
     operation::{self, Key, Start},
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    error::{Error, Problem},
+    error::{Error, Problem, Read},
     provider::PaymentProvider,
 };
 
@@ -36,7 +37,8 @@ pub struct AttemptToPay {
     pub order_id: OrderId,
     /// By name; the usual one where there is none.
     pub provider: Option<String>,
-    pub return_url: Option<String>,
+    /// Parsed once, and kept as parsed: another reader of the raw text might see another host in it (rule A7).
+    pub return_url: Option<Url>,
     /// What the shopper was shown.
     pub expected_amount: Option<Money>,
 }
@@ -55,120 +57,171 @@ pub struct Attempted {
 pub async fn attempt_to_pay_for_order(
     app: &App,
     caller: &Caller,
-    request: AttemptToPay,
+    request: Read<AttemptToPay>,
     idempotency_key: &str,
 ) -> Result<Attempted, Error> {
     let audience = caller.audience(Scope::AttemptsWrite)?;
+    let request = request?;
     let provider = choose_provider(app, &request)?;
     check_return_url(app, &request)?;
     let key = key(caller, &request, idempotency_key)?;
-    // Each round ends an older attempt that is in the way.
+    let mut asked = None;
+    // Each round asks after or ends an attempt that was there before.
     for _ in 0..session::MOST_ROUNDS {
-        match begin(app, &audience, &request, provider, &key).await? {
-            Begun::Replayed(done) => return Ok(done),
-            Begun::Start { attempt, resumed } => return session::open(app, provider, attempt, resumed, &key).await,
-            Begun::Superseded(older) => session::end(app, &older).await?,
+        match begin(app, &audience, &request, provider, &key, asked).await? {
+            Begun::Done(done) => return Ok(done),
+            Begun::Start { attempt, resumed } => return session::open(app, &attempt, resumed, &key).await,
+            Begun::AskAfter(open) => {
+                session::ask_after(app, &open).await?;
+                asked = Some(open.id);
+            }
+            Begun::InTheWay(older) => session::end(app, &older).await?,
         }
     }
     Err(Problem::OutcomeUnknown.into())
 }
 
-fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a dyn PaymentProvider, Problem> {
-    match &request.provider {
+fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a str, Problem> {
+    let provider = match &request.provider {
         None => app.providers.usual(),
         Some(name) => app.providers.named(name),
-    }
-    .ok_or_else(|| Problem::ProviderUnsupported { provider: request.provider.clone().unwrap_or_default() })
+    };
+    provider
+        .map(PaymentProvider::name)
+        .ok_or_else(|| Problem::ProviderUnsupported { provider: request.provider.clone().unwrap_or_default() })
 }
 
 fn check_return_url(app: &App, request: &AttemptToPay) -> Result<(), Problem> {
-    let Some(text) = &request.return_url else { return Ok(()) };
-    let allowed = text.len() <= 2000 && text.parse().is_ok_and(|url| app.return_origins.allow(&url));
-    if allowed {
+    let Some(url) = &request.return_url else { return Ok(()) };
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.as_str().len() <= 2000;
+    if is_plain && app.return_origins.allow(url) {
         return Ok(());
     }
     Err(Problem::invalid(
         "returnUrl",
-        "must be an http or https address of an origin that is configured for it, of up to 2000 bytes",
+        "must be an http or https address of an origin that is configured for it, without a user name, of up to 2000 bytes",
     ))
 }
 
 fn key(caller: &Caller, request: &AttemptToPay, idempotency_key: &str) -> Result<Key, Problem> {
     let order_id = request.order_id.to_string();
     let expected = request.expected_amount.map(|amount| amount.to_string());
-    let input =
-        [Some(order_id.as_str()), request.provider.as_deref(), request.return_url.as_deref(), expected.as_deref()]
-            // An input that is missing differs from an empty one.
-            .map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
+    let return_url = request.return_url.as_ref().map(Url::as_str);
+    let input = [Some(order_id.as_str()), request.provider.as_deref(), return_url, expected.as_deref()]
+        // An input that is missing differs from an empty one.
+        .map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
     Key::new(caller, "attemptToPayForOrder", idempotency_key, &input.each_ref().map(String::as_str))
 }
 
 enum Begun {
-    /// It was there before: this is all.
-    Replayed(Attempted),
+    /// This is all.
+    Done(Attempted),
     /// Written down, to be opened at the provider; `resumed` if it may have been sent before.
     Start { attempt: Model, resumed: bool },
-    /// This one is in the way.
-    Superseded(Model),
+    /// This one would be given back: has anything happened to it that nobody told?
+    AskAfter(Model),
+    /// This one has to be ended first.
+    InTheWay(Model),
 }
 
-/// Everything up to the provider: one transaction.
+/// Everything up to the provider: one transaction. `asked` is the attempt that was just asked after.
 async fn begin(
     app: &App,
     audience: &Audience,
     request: &AttemptToPay,
-    provider: &dyn PaymentProvider,
+    provider: &str,
     key: &Key,
+    asked: Option<AttemptId>,
 ) -> Result<Begun, Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     let order = order::lock(&tx, audience, request.order_id).await?;
-    match operation::start(&tx, key, now).await? {
-        Start::New => {}
-        Start::Finished(done) => return replay(&tx, &done).await.map(Begun::Replayed),
-        Start::Resumed(left) => {
-            if let Some(begun) = resume(&tx, key, &left, now).await? {
-                tx.commit().await?;
-                return Ok(begun);
-            }
-        }
-    }
-    order::awaiting_payment(&order)?;
-    let due = payment::ledger(&tx, order.id).await?.amount_due(&order)?;
-    check_amount(request, due)?;
-    if waits_for_decision(&tx, order.id).await? {
-        return Err(Problem::AttemptConflicted.into());
-    }
-    let fits = |open: &Model| {
-        open.amount() == due && open.provider == provider.name() && open.cart_digest == order.cart_digest
+    let left = match operation::start(&tx, key, now, app.patience()).await? {
+        Start::New => None,
+        Start::Finished(done) => return replay(&tx, &done).await.map(Begun::Done),
+        Start::Resumed(left) => left_by(&tx, &left).await?,
     };
-    let begun = match open_on(&tx, order.id).await? {
-        Some(open) if !fits(&open) => return Ok(Begun::Superseded(open)),
+    if let Some(left) = left.clone().filter(|left| left.status != Status::Created) {
+        let problem = came_to_problem(&order, &left);
+        return done(tx, key, now, left, problem).await;
+    }
+    let due = match payable(&tx, &order, request).await {
+        Ok(due) => due,
+        // What was left may have been sent: it is ended before anything is said.
+        Err(Error::Problem(problem)) => return left.map(Begun::InTheWay).ok_or(problem.into()),
+        Err(error) => return Err(error),
+    };
+    let fits =
+        |open: &Model| open.amount() == due && open.provider == provider && open.cart_digest == order.cart_digest;
+    match open_on(&tx, order.id).await? {
+        Some(open) if !fits(&open) => Ok(Begun::InTheWay(open)),
         Some(open) if open.status == Status::Created => {
+            touch(&tx, &open, now).await?;
             operation::note(&tx, key, came_to(&open)).await?;
-            Begun::Start { attempt: open, resumed: true }
+            tx.commit().await?;
+            Ok(Begun::Start { attempt: open, resumed: true })
         }
-        Some(open) => {
-            operation::finish(&tx, key, now, None, came_to(&open)).await?;
-            Begun::Replayed(Attempted { attempt: Some(open), replayed: true, problem: None })
-        }
+        Some(open) if asked != Some(open.id) => Ok(Begun::AskAfter(open)),
+        Some(open) => done(tx, key, now, open, None).await,
         None => {
-            let attempt = write(&tx, &order, due, request, provider.name(), now).await?;
+            let attempt = write(&tx, &order, due, request, provider, now).await?;
             operation::note(&tx, key, came_to(&attempt)).await?;
-            Begun::Start { attempt, resumed: false }
+            tx.commit().await?;
+            Ok(Begun::Start { attempt, resumed: false })
         }
-    };
-    tx.commit().await?;
-    Ok(begun)
+    }
 }
 
-fn check_amount(request: &AttemptToPay, due: Money) -> Result<(), Problem> {
+/// What is due on an order for which a session may be opened; otherwise why none may.
+async fn payable(tx: &DatabaseTransaction, order: &orders::Model, request: &AttemptToPay) -> Result<Money, Error> {
+    may_be_charged(tx, order).await?;
+    let due = payment::ledger(tx, order.id).await?.amount_due(order)?;
     match request.expected_amount {
-        Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }),
+        Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }.into()),
         _ if due.is_zero() => {
-            Err(Problem::invalid("orderId", "is an order on which nothing is due; processOrderToPaid marks it paid"))
+            let why = "is an order on which nothing is due; processOrderToPaid marks it paid";
+            Err(Problem::invalid("orderId", why).into())
         }
-        _ => Ok(()),
+        _ => Ok(due),
+    }
+}
+
+/// Refuses an order that must not be charged: paid, cancelled, or with money on it that nobody has decided about.
+pub(super) async fn may_be_charged(tx: &DatabaseTransaction, order: &orders::Model) -> Result<(), Error> {
+    order::awaiting_payment(order)?;
+    match waits_for_decision(tx, order.id).await? {
+        true => Err(Problem::AttemptConflicted.into()),
+        false => Ok(()),
+    }
+}
+
+async fn done(
+    tx: DatabaseTransaction,
+    key: &Key,
+    now: DateTime<Utc>,
+    attempt: Model,
+    problem: Option<Problem>,
+) -> Result<Begun, Error> {
+    operation::finish(&tx, key, now, problem.as_ref(), came_to(&attempt)).await?;
+    tx.commit().await?;
+    Ok(Begun::Done(Attempted { attempt: Some(attempt), replayed: true, problem }))
+}
+
+/// Notes that the provider is about to be asked once more.
+async fn touch(tx: &DatabaseTransaction, attempt: &Model, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let values = attempt::ActiveModel { updated_at: Set(now), ..attempt::ActiveModel::default() };
+    Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(tx).await.map(|_| ())
+}
+
+/// What an attempt came to while nobody was there to say so.
+fn came_to_problem(order: &orders::Model, attempt: &Model) -> Option<Problem> {
+    match attempt.status {
+        Status::Created | Status::Pending | Status::Processing | Status::Succeeded => None,
+        Status::Conflicted => Some(Problem::AttemptConflicted),
+        Status::Failed | Status::Cancelled | Status::Expired => {
+            let never_opened = attempt.external_id.is_none().then_some(Problem::ProviderUnavailable);
+            order::awaiting_payment(order).err().or(never_opened)
+        }
     }
 }
 
@@ -190,20 +243,10 @@ async fn replay(tx: &DatabaseTransaction, done: &kept::Model) -> Result<Attempte
     Ok(Attempted { attempt, replayed: true, problem: operation::problem(done)? })
 }
 
-/// Takes up a request whose server died (rule I3): the attempt that it left is looked up, not made anew.
-async fn resume(
-    tx: &DatabaseTransaction,
-    key: &Key,
-    left: &kept::Model,
-    now: DateTime<Utc>,
-) -> Result<Option<Begun>, Error> {
+/// The attempt that a request left whose server died (rule I3): it is looked up, not made anew.
+async fn left_by(tx: &DatabaseTransaction, left: &kept::Model) -> Result<Option<Model>, Error> {
     let Some(id) = left.attempt_id else { return Ok(None) };
-    let attempt = by_id(tx, id).await?.ok_or(Error::missing(id))?;
-    if attempt.status == Status::Created {
-        return Ok(Some(Begun::Start { attempt, resumed: true }));
-    }
-    operation::finish(tx, key, now, None, came_to(&attempt)).await?;
-    Ok(Some(Begun::Replayed(Attempted { attempt: Some(attempt), replayed: true, problem: None })))
+    by_id(tx, id).await?.ok_or(Error::missing(id)).map(Some)
 }
 
 async fn write(
@@ -238,7 +281,7 @@ async fn write(
         amount_minor: due.minor(),
         currency: due.currency(),
         cart_digest: order.cart_digest.clone(),
-        return_url: request.return_url.clone(),
+        return_url: request.return_url.as_ref().map(Url::to_string),
         redirect_url: None,
         client_secret: None,
         failure_code: None,

@@ -2,33 +2,35 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
-    order::{self, Column, Entity},
-    outbox::Topic,
+    order::{Column, Entity},
     owner::{self, Owner, OwnerKind},
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    Statement,
     sea_query::{Expr, ExprTrait},
 };
 
-use super::outbox;
 use crate::{
     app::App,
     auth::{Caller, Scope},
-    error::Error,
+    error::{Error, Read},
 };
 
+/// Orders to be moved.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub anonymous_id: String,
+    pub user_id: String,
+    /// Only count.
+    pub dry_run: bool,
+}
+
 /// How many orders moved, or with `dry_run` would move. Needs `orders:write`.
-pub async fn claim_anonymous_orders(
-    app: &App,
-    caller: &Caller,
-    anonymous_id: String,
-    user_id: String,
-    dry_run: bool,
-) -> Result<u64, Error> {
+pub async fn claim_anonymous_orders(app: &App, caller: &Caller, claim: Read<Claim>) -> Result<u64, Error> {
     caller.require(Scope::OrdersWrite)?;
+    let Claim { anonymous_id, user_id, dry_run } = claim?;
     let anonymous = Owner { kind: OwnerKind::Anonymous, id: anonymous_id };
     let user = Owner { kind: OwnerKind::User, id: user_id };
     if dry_run {
@@ -36,37 +38,30 @@ pub async fn claim_anonymous_orders(
         return Ok(row.map_or(0, |row| row.order_count.try_into().unwrap_or_default()));
     }
     let tx = app.db.begin_write().await?;
-    let now = app.clock.now();
     let moved = lock(&tx, &anonymous).await?;
     if moved == 0 {
         return Ok(0);
     }
     let had = lock_or_make(&tx, &user).await?;
-    let claimed: Vec<Claimed> = Entity::find()
-        .select_only()
-        .columns([Column::Id, Column::CreatedAt])
-        .filter(Column::OwnerKind.eq(anonymous.kind))
-        .filter(Column::OwnerId.eq(anonymous.id.clone()))
-        .order_by_asc(Column::CreatedAt)
-        .into_model()
-        .all(&tx)
-        .await?;
-    if let Some(first) = claimed.first() {
-        merge(&tx, &anonymous, &user, first.created_at, now).await?;
-    }
+    let now = app.clock.now();
+    tell(&tx, &anonymous, now).await?;
+    merge(&tx, &anonymous, &user, now).await?;
     set_count(&tx, &anonymous, 0).await?;
     set_count(&tx, &user, had + moved).await?;
-    for order in &claimed {
-        outbox::tell(&tx, order.id, now, &[(Topic::Order, order.id.uuid())]).await?;
-    }
     tx.commit().await?;
     Ok(moved.try_into().unwrap_or_default())
 }
 
-#[derive(FromQueryResult)]
-struct Claimed {
-    id: entity::id::OrderId,
-    created_at: DateTime<Utc>,
+/// Tells of every order that is about to move, in one statement however many they are.
+async fn tell(tx: &DatabaseTransaction, anonymous: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
+    let told = Statement::from_sql_and_values(
+        tx.get_database_backend(),
+        "INSERT INTO outbox (topic, order_id, subject_id, created_at)
+        SELECT 'ORDER', id, id, $2 FROM orders WHERE owner_kind = 'ANONYMOUS' AND owner_id = $1 ORDER BY owner_sequence",
+        [anonymous.id.clone().into(), now.into()],
+    );
+    tx.execute_raw(told).await?;
+    Ok(())
 }
 
 /// Holds the owner's row, so that no order of theirs is made meanwhile, and gives their count.
@@ -95,14 +90,8 @@ async fn set_count(tx: &DatabaseTransaction, owner: &Owner, count: i64) -> Resul
 
 /// Puts both owners' orders into one row by creation. The user's orders from before the first claimed one keep their place; the others are
 /// numbered anew, through negative numbers, because each number may stand only once even half way.
-async fn merge(
-    tx: &DatabaseTransaction,
-    anonymous: &Owner,
-    user: &Owner,
-    first_claimed: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let kept = kept_places(tx, user, first_claimed).await?;
+async fn merge(tx: &DatabaseTransaction, anonymous: &Owner, user: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
+    let kept = kept_places(tx, anonymous, user).await?;
     let renumber = Statement::from_sql_and_values(
         tx.get_database_backend(),
         "WITH merged AS (
@@ -132,14 +121,16 @@ async fn merge(
     Ok(())
 }
 
-/// How many of the user's orders come before the first claimed one.
-async fn kept_places(tx: &DatabaseTransaction, user: &Owner, first_claimed: DateTime<Utc>) -> Result<i64, Error> {
-    let newest_before = Entity::find()
-        .filter(Column::OwnerKind.eq(user.kind))
-        .filter(Column::OwnerId.eq(user.id.clone()))
-        .filter(Column::CreatedAt.lt(first_claimed))
-        .order_by_desc(Column::OwnerSequence)
-        .one(tx)
-        .await?;
-    Ok(newest_before.map_or(0, |order: order::Model| order.owner_sequence))
+/// How many of the user's orders keep their place: those before the first one that is not older than the first claimed one.
+async fn kept_places(tx: &DatabaseTransaction, anonymous: &Owner, user: &Owner) -> Result<i64, Error> {
+    let kept = Statement::from_sql_and_values(
+        tx.get_database_backend(),
+        "SELECT COALESCE(MIN(owner_sequence) - 1, (SELECT order_count FROM order_owner WHERE kind = 'USER' AND id = $2)) AS kept
+        FROM orders
+        WHERE owner_kind = 'USER' AND owner_id = $2 AND created_at >=
+            (SELECT MIN(created_at) FROM orders WHERE owner_kind = 'ANONYMOUS' AND owner_id = $1)",
+        [anonymous.id.clone().into(), user.id.clone().into()],
+    );
+    let row = tx.query_one_raw(kept).await?;
+    Ok(row.map(|row| row.try_get("", "kept")).transpose()?.unwrap_or_default())
 }

@@ -14,11 +14,9 @@
 //! | `session` | what a provider's sessions come to: opened, looked up, cancelled |
 //! | [`operation`] | idempotency keys |
 //! | `outbox` | tell of a change in the transaction that makes it |
-//! | [`demo`] | the data of a first look |
 
 pub mod attempt;
 pub mod claim;
-pub mod demo;
 pub mod operation;
 pub mod order;
 pub mod order_list;

@@ -3,7 +3,7 @@
 //! A key is written in the transaction that writes something else for the first time. So a request that was refused before leaves no key
 //! behind, and a key without its work can't be.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     fault::Faults,
     operation::{ActiveModel, Column, Entity, Model, State},
@@ -19,9 +19,6 @@ use crate::{
     error::{Error, Problem},
     secret::hex,
 };
-
-/// How long a mutation that has not ended is believed to be running: longer than all the calls that it may make.
-const LEASE: Duration = Duration::seconds(30);
 
 /// A key with all that it is unique for, and the input that it stands for.
 #[derive(Clone, Debug)]
@@ -69,8 +66,9 @@ impl Key {
     }
 }
 
-/// Takes the key for this transaction, or tells what it stands for already.
-pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+/// Takes the key for this transaction, or tells what it stands for already. `lease` is how long a mutation that has not ended is believed to be
+/// running: longer than all the calls that it may make.
+pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, lease: TimeDelta) -> Result<Start, Error> {
     let (caller_kind, caller_id, mutation, idempotency_key) = key.id();
     let row = Model {
         caller_kind,
@@ -79,7 +77,7 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> R
         idempotency_key,
         fingerprint: key.fingerprint.clone(),
         state: State::InProgress,
-        lease_expires_at: now + LEASE,
+        lease_expires_at: now + lease,
         problem: None,
         order_id: None,
         payment_id: None,
@@ -105,7 +103,7 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> R
     if found.lease_expires_at > now {
         return Err(Problem::OperationInProgress.into());
     }
-    let renewed = ActiveModel { lease_expires_at: Set(now + LEASE), ..ActiveModel::default() };
+    let renewed = ActiveModel { lease_expires_at: Set(now + lease), ..ActiveModel::default() };
     update(tx, key, renewed).await?;
     Ok(Start::Resumed(found))
 }

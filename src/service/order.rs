@@ -23,12 +23,14 @@ use sea_orm::{
 use super::{
     attempt, operation as idempotency,
     operation::{Key, Start},
-    outbox, payment, session,
+    outbox,
+    payment::{self, reached_by},
+    session,
 };
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    error::{Error, Problem},
+    error::{Error, Problem, Read},
 };
 
 /// Ten random characters don't meet twice; if they do, others are drawn.
@@ -43,8 +45,14 @@ pub struct NewOrder {
 }
 
 /// Makes an order that awaits payment (rules O1 to O4). The same key again gives the same order back, as it is by then (rule I2).
-pub async fn create_order(app: &App, caller: &Caller, new: NewOrder, idempotency_key: &str) -> Result<Model, Error> {
+pub async fn create_order(
+    app: &App,
+    caller: &Caller,
+    new: Read<NewOrder>,
+    idempotency_key: &str,
+) -> Result<Model, Error> {
     caller.require(Scope::OrdersWrite)?;
+    let new = new?;
     let metadata = serde_json::to_string(&new.metadata).map_err(|error| Error::Fault(error.to_string()))?;
     let digest = new.cart.digest().to_string();
     let owner_kind = format!("{:?}", new.owner.kind);
@@ -76,8 +84,7 @@ impl<E: Into<Error>> From<E> for CreateError {
 
 async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, CreateError> {
     let tx = app.db.begin_write().await?;
-    let now = app.clock.now();
-    match idempotency::start(&tx, key, now).await? {
+    match idempotency::start(&tx, key, app.clock.now(), app.patience()).await? {
         Start::New => {}
         // Work and key are written in one transaction, so what is there is whole.
         Start::Finished(done) | Start::Resumed(done) => {
@@ -86,6 +93,8 @@ async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, Crea
         }
     }
     let sequence = next_sequence(&tx, &new.owner).await?;
+    // Asked once the owner's row is held, so that the order of their orders is that of their times.
+    let now = app.clock.now();
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(Error::from)?;
     let order = Model {
@@ -142,7 +151,7 @@ async fn next_sequence(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, D
 /// One order that the caller may see, or `None`: missing and foreign alike (rule A2).
 pub async fn find(app: &App, caller: &Caller, id: OrderId) -> Result<Option<Model>, Error> {
     let audience = caller.audience(Scope::OrdersRead)?;
-    Ok(payment::reached_by(Entity::find_by_id(id), &audience).one(app.db.read()).await?)
+    Ok(reached_by(Entity::find_by_id(id), &audience).one(app.db.read()).await?)
 }
 
 /// These orders, which were reached through something that the caller may see.
@@ -162,13 +171,15 @@ pub async fn snapshots(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec
 /// The order with its row locked until the transaction ends.
 pub(super) async fn lock(tx: &DatabaseTransaction, audience: &Audience, id: OrderId) -> Result<Model, Error> {
     let query = Entity::find_by_id(id).lock_exclusive();
-    let found = payment::reached_by(query, audience).one(tx).await?;
+    let found = reached_by(query, audience).one(tx).await?;
     found.ok_or(Problem::OrderNotFound.into())
 }
 
 /// An unpaid order with all that paying needs.
-pub async fn get_order_to_pay(app: &App, caller: &Caller, id: OrderId) -> Result<Model, Error> {
-    let order = find(app, caller, id).await?.ok_or(Problem::OrderNotFound)?;
+pub async fn get_order_to_pay(app: &App, caller: &Caller, id: Read<OrderId>) -> Result<Model, Error> {
+    let audience = caller.audience(Scope::OrdersRead)?;
+    let order = reached_by(Entity::find_by_id(id?), &audience).one(app.db.read()).await?;
+    let order = order.ok_or(Problem::OrderNotFound)?;
     awaiting_payment(&order)?;
     Ok(order)
 }
@@ -189,18 +200,22 @@ fn expect_version(order: &Model, expected: Option<i32>) -> Result<(), Problem> {
     }
 }
 
+/// Another cart for an order.
+#[derive(Clone, Debug)]
+pub struct CartChange {
+    pub order_id: OrderId,
+    pub cart: Cart,
+    /// The version that the caller read.
+    pub expected_version: Option<i32>,
+}
+
 /// Puts another cart in place of the order's (rules O2, O7).
-pub async fn update_order_cart(
-    app: &App,
-    caller: &Caller,
-    id: OrderId,
-    cart: Cart,
-    expected_version: Option<i32>,
-) -> Result<Model, Error> {
-    caller.require(Scope::OrdersWrite)?;
+pub async fn update_order_cart(app: &App, caller: &Caller, change: Read<CartChange>) -> Result<Model, Error> {
+    let everybody = caller.require(Scope::OrdersWrite)?;
+    let CartChange { order_id: id, cart, expected_version } = change?;
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    let order = lock(&tx, &Audience::Everyone, id).await?;
+    let order = lock(&tx, &everybody, id).await?;
     awaiting_payment(&order)?;
     expect_version(&order, expected_version)?;
     if attempt::open_on(&tx, id).await?.is_some() {
@@ -247,20 +262,25 @@ async fn write(tx: &DatabaseTransaction, changed: &Model, values: ActiveModel) -
     Ok(outbox::tell(tx, changed.id, changed.updated_at, &[(Topic::Order, changed.id.uuid())]).await?)
 }
 
+/// An order to be cancelled.
+#[derive(Clone, Debug)]
+pub struct Cancellation {
+    pub order_id: OrderId,
+    /// Why, for the record.
+    pub reason: Option<String>,
+    /// The version that the caller read.
+    pub expected_version: Option<i32>,
+}
+
 /// Cancels an order (rules O5, O7). An open attempt is cancelled at the provider first; if it was paid a moment before, the order is paid
 /// and not cancelled. Cancelling twice gives the cancelled order back.
-pub async fn cancel_order(
-    app: &App,
-    caller: &Caller,
-    id: OrderId,
-    reason: Option<String>,
-    expected_version: Option<i32>,
-) -> Result<Model, Error> {
-    caller.require(Scope::OrdersWrite)?;
+pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancellation>) -> Result<Model, Error> {
+    let everybody = caller.require(Scope::OrdersWrite)?;
+    let Cancellation { order_id: id, reason, expected_version } = cancellation?;
     // Each round ends one open attempt; another one may be opened meanwhile, though not for ever.
     for _ in 0..session::MOST_ROUNDS {
         let tx = app.db.begin_write().await?;
-        let order = lock(&tx, &Audience::Everyone, id).await?;
+        let order = lock(&tx, &everybody, id).await?;
         match order.status {
             Status::Cancelled => return Ok(order),
             Status::Paid => return Err(Problem::OrderAlreadyPaid.into()),
@@ -303,10 +323,10 @@ fn next(order: &Model, event: Event) -> Result<Status, Error> {
 }
 
 /// Marks an order paid if captured money covers it; a paid order comes back unchanged (rule O6).
-pub async fn process_order_to_paid(app: &App, caller: &Caller, id: OrderId) -> Result<Model, Error> {
-    caller.require(Scope::OrdersWrite)?;
+pub async fn process_order_to_paid(app: &App, caller: &Caller, id: Read<OrderId>) -> Result<Model, Error> {
+    let everybody = caller.require(Scope::OrdersWrite)?;
     let tx = app.db.begin_write().await?;
-    let order = lock(&tx, &Audience::Everyone, id).await?;
+    let order = lock(&tx, &everybody, id?).await?;
     match order.status {
         Status::Paid => return Ok(order),
         Status::Cancelled => return Err(Problem::OrderCancelled.into()),

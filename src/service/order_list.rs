@@ -14,14 +14,13 @@ use entity::{
 use sea_orm::{
     ColumnTrait, EntityTrait, Order as Direction, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     Select,
-    sea_query::{Expr, ExprTrait},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    auth::{Audience, Caller, Scope},
+    auth::{Caller, Scope},
     error::{Error, Problem},
 };
 
@@ -100,9 +99,9 @@ pub async fn get_owner_orders(
     part: Part,
     counted: bool,
 ) -> Result<Page, Error> {
-    let list = match caller.audience(Scope::OrdersRead)? {
-        Audience::Owner(own) if own != owner => List::Hidden,
-        Audience::Owner(_) | Audience::Everyone => List::Owner(owner),
+    let list = match caller.audience(Scope::OrdersRead)?.owner() {
+        Some(own) if *own != owner => List::Hidden,
+        Some(_) | None => List::Owner(owner),
     };
     read(app, list, filter, part, counted).await
 }
@@ -127,14 +126,16 @@ pub async fn get_orders(app: &App, caller: &Caller, filter: Filter, part: Part, 
 
 async fn read(app: &App, list: List, filter: Filter, part: Part, counted: bool) -> Result<Page, Error> {
     let range = Range::new(&list, &filter, &part)?;
-    let owned = match &list {
-        List::Everybody => None,
-        List::Owner(owner) => Some(count_of(app, owner).await?),
-        List::Hidden => Some(count_of(app, &nobody()).await?),
+    let from = match &range.from {
+        Some((argument, id)) => Some(place(app, &list, *id).await?.ok_or_else(|| not_a_cursor(argument))?),
+        None => None,
+    };
+    let owned = match list.owner() {
+        Some(owner) => Some(count_of(app, &owner).await?),
+        None => None,
     };
     let unfiltered = owned.filter(|_| filter.is_empty());
-    let mut query = select(&list, &filter);
-    query = range.narrow(query, &list, unfiltered);
+    let query = range.narrow(select(&list, &filter), &list, from, unfiltered);
     // One more than asked for tells whether there is a next one.
     let mut orders = query.limit(u64::from(range.count) + 1).all(app.db.read()).await?;
     let count = usize::try_from(range.count).unwrap_or(usize::MAX);
@@ -148,18 +149,44 @@ async fn read(app: &App, list: List, filter: Filter, part: Part, counted: bool) 
         None if counted => Some(select(&list, &filter).count(app.db.read()).await?),
         None => None,
     };
-    let (has_next, has_previous) = match (range.backward, &range.from) {
-        (false, from) => (more, from.is_some() || (range.page > 1 && total > Some(0))),
-        (true, from) => (from.is_some(), more),
-    };
+    let behind = from.is_some() || (range.page > 1 && total > Some(0));
+    let (has_next, has_previous) = if range.backward { (behind, more) } else { (more, behind) };
     let per_page = range.count;
     Ok(Page { orders, has_next, has_previous, per_page, total, list, filter })
 }
 
-/// An owner that can't be: ids have at least one character.
-fn nobody() -> Owner {
-    let kind = OwnerKind::User;
-    Owner { kind, id: String::new() }
+impl List {
+    /// Whose orders it holds; `None`: everybody's.
+    fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Owner(owner) => Some(owner.clone()),
+            // An owner that can't be: ids have at least one character.
+            Self::Hidden => Some(Owner { kind: OwnerKind::User, id: String::new() }),
+            Self::Everybody => None,
+        }
+    }
+}
+
+/// Where an order stands in a list.
+#[derive(Clone, Copy)]
+enum Place {
+    Sequence(i64),
+    Id(OrderId),
+}
+
+/// Where this order stands, if it is in the list: orders that were claimed meanwhile have moved, or left.
+async fn place(app: &App, list: &List, id: OrderId) -> Result<Option<Place>, Error> {
+    let query = select(list, &Filter::default()).filter(Column::Id.eq(id));
+    let sequence: Option<i64> =
+        query.select_only().column(Column::OwnerSequence).into_tuple().one(app.db.read()).await?;
+    Ok(sequence.map(|sequence| match list {
+        List::Everybody => Place::Id(id),
+        List::Owner(_) | List::Hidden => Place::Sequence(sequence),
+    }))
+}
+
+fn not_a_cursor(argument: &str) -> Problem {
+    Problem::invalid(argument, "is not a cursor of this list with this filter")
 }
 
 async fn count_of(app: &App, owner: &Owner) -> Result<u64, Error> {
@@ -168,14 +195,8 @@ async fn count_of(app: &App, owner: &Owner) -> Result<u64, Error> {
 }
 
 fn select(list: &List, filter: &Filter) -> Select<Entity> {
-    let nobody = nobody();
-    let owner = match list {
-        List::Owner(owner) => Some(owner),
-        List::Hidden => Some(&nobody),
-        List::Everybody => None,
-    };
-    let query = Entity::find().apply_if(owner, |query, owner| {
-        query.filter(Column::OwnerKind.eq(owner.kind)).filter(Column::OwnerId.eq(owner.id.clone()))
+    let query = Entity::find().apply_if(list.owner(), |query, owner| {
+        query.filter(Column::OwnerKind.eq(owner.kind)).filter(Column::OwnerId.eq(owner.id))
     });
     query
         .apply_if(filter.statuses.as_ref(), |query, statuses| {
@@ -190,19 +211,19 @@ fn select(list: &List, filter: &Filter) -> Select<Entity> {
 struct Range {
     count: u32,
     backward: bool,
-    from: Option<OrderId>,
+    /// The argument that names it, and the order that it begins behind.
+    from: Option<(&'static str, OrderId)>,
     page: u32,
 }
 
 impl Range {
     fn new(list: &List, filter: &Filter, part: &Part) -> Result<Self, Problem> {
-        let read = |name: &str, cursor: &Option<String>| {
-            let position = cursor.as_ref().map(|cursor| position(list, filter, cursor));
-            match position {
-                None => Ok(None),
-                Some(None) => Err(Problem::invalid(name, "is not a cursor of this list with this filter")),
-                Some(position) => Ok(position),
-            }
+        let read = |argument: &'static str, cursor: &Option<String>| match cursor {
+            None => Ok(None),
+            Some(cursor) => match position(list, filter, cursor) {
+                Some(id) => Ok(Some((argument, id))),
+                None => Err(not_a_cursor(argument)),
+            },
         };
         let (count, backward, from, page) = match part {
             Part::First { count, after } => (*count, false, read("after", after)?, 1),
@@ -226,34 +247,20 @@ impl Range {
     }
 
     /// Puts the rows in order and leaves out those before the range begins.
-    fn narrow(&self, query: Select<Entity>, list: &List, owned: Option<u64>) -> Select<Entity> {
+    fn narrow(&self, query: Select<Entity>, list: &List, from: Option<Place>, owned: Option<u64>) -> Select<Entity> {
         let key = if *list == List::Everybody { Column::Id } else { Column::OwnerSequence };
-        let direction = if self.backward { Direction::Asc } else { Direction::Desc };
-        let query = query.order_by(key, direction);
+        let query = query.order_by(key, if self.backward { Direction::Asc } else { Direction::Desc });
         if let Some(owned) = owned.filter(|_| self.page > 1) {
             let skipped = i64::from(self.page - 1) * i64::from(self.count);
             let last = i64::try_from(owned).unwrap_or(i64::MAX) - skipped;
             return query.filter(Column::OwnerSequence.lte(last));
         }
-        let Some(from) = self.from else { return query };
-        let position = match key {
-            Column::Id => Expr::value(from),
-            // Looked up when it is used: orders that were claimed meanwhile have moved it.
-            _ => Expr::SubQuery(
-                None,
-                Box::new(
-                    Entity::find()
-                        .select_only()
-                        .column(Column::OwnerSequence)
-                        .filter(Column::Id.eq(from))
-                        .into_query()
-                        .into(),
-                ),
-            ),
-        };
-        match self.backward {
-            false => query.filter(Expr::col((Entity, key)).lt(position)),
-            true => query.filter(Expr::col((Entity, key)).gt(position)),
+        match (from, self.backward) {
+            (None, _) => query,
+            (Some(Place::Sequence(from)), false) => query.filter(Column::OwnerSequence.lt(from)),
+            (Some(Place::Sequence(from)), true) => query.filter(Column::OwnerSequence.gt(from)),
+            (Some(Place::Id(from)), false) => query.filter(Column::Id.lt(from)),
+            (Some(Place::Id(from)), true) => query.filter(Column::Id.gt(from)),
         }
     }
 }
@@ -266,7 +273,8 @@ fn position(list: &List, filter: &Filter, cursor: &str) -> Option<OrderId> {
     (sealed == seal(list, filter, id)).then(|| Uuid::from_bytes(*id).into())
 }
 
-/// Binds a cursor to its list and filter. It keeps cursors from being mixed up; what may be read is decided without it.
+/// Binds a cursor to its list and filter, so that cursors are not mixed up. It is no secret: whether the order is in the list is looked up all the
+/// same.
 fn seal(list: &List, filter: &Filter, id: &[u8; 16]) -> [u8; 8] {
     let mut hash = Sha256::new();
     hash.update(format!("{list:?} {filter:?}"));

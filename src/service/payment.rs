@@ -104,9 +104,9 @@ pub async fn find(app: &App, caller: &Caller, id: PaymentId) -> Result<Option<Bo
 
 /// Narrows a query that is joined with `orders` to what the audience may reach.
 pub fn reached_by<Q: QueryFilter>(query: Q, audience: &Audience) -> Q {
-    match audience {
-        Audience::Everyone => query,
-        Audience::Owner(owner) => {
+    match audience.owner() {
+        None => query,
+        Some(owner) => {
             query.filter(order::Column::OwnerKind.eq(owner.kind)).filter(order::Column::OwnerId.eq(owner.id.clone()))
         }
     }

@@ -1,15 +1,15 @@
 //! Sessions at a provider: opened for an attempt, looked up when an answer was lost, and ended.
 //!
-//! No database transaction is open while a provider is asked.
+//! No database transaction is open while a provider is asked, so whatever it answers is compared with what the order has come to meanwhile.
 
-use chrono::Duration;
 use entity::{
-    attempt::{ActiveModel, Column, Entity, Model, News, Report},
+    attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
     id::OrderId,
+    order as orders,
     outbox::Topic,
     transaction::Failure,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
@@ -24,49 +24,44 @@ use crate::{
     provider::{CallError, PaymentProvider, Session, SessionRequest},
 };
 
-/// How many older attempts a verb ends before it says that it can't.
-pub const MOST_ROUNDS: usize = 4;
-
-/// How long a session that is not found may still come to be: whoever asked for it may be waiting for the answer.
-const STILL_OPENING: Duration = Duration::seconds(30);
+/// How many older attempts a verb asks after or ends before it says that it can't.
+pub const MOST_ROUNDS: usize = 5;
 
 /// Opens the session of an attempt that was written down (rule T1). One that may have been sent before is looked up first.
-pub async fn open(
-    app: &App,
-    provider: &dyn PaymentProvider,
-    attempt: Model,
-    resumed: bool,
-    key: &Key,
-) -> Result<Attempted, Error> {
-    match ask(app, provider, &attempt, resumed).await {
+pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Result<Attempted, Error> {
+    let asked = match app.providers.named(&attempt.provider) {
+        Some(provider) => ask(app, provider, attempt, resumed).await,
+        None => Err(CallError::Unknown("the provider is switched off".into())),
+    };
+    match asked {
         Ok(session) => {
-            let attempt = record(app, &attempt, session, Some(key)).await?;
-            Ok(Attempted { attempt: Some(attempt), replayed: resumed, problem: None })
+            let (attempt, problem) = record(app, attempt, session, Some(key)).await?;
+            Ok(Attempted { attempt: Some(attempt), replayed: resumed, problem })
         }
-        Err(CallError::Refused(reason)) => {
-            tracing::warn!(attempt = %attempt.id, provider = provider.name(), reason, "the provider opened no session");
-            let failure = Failure {
-                code: "provider_unavailable".into(),
-                message: "The payment provider did not open a session.".into(),
-                decline: None,
-            };
-            let attempt = fail(app, &attempt, failure, Some(key)).await?;
-            let problem = Some(Problem::ProviderUnavailable);
+        // An earlier request under this reference may still be on its way, so that this "no" is not the last word.
+        Err(CallError::Refused(reason)) if !resumed || is_quiet(app, attempt) => {
+            tracing::warn!(attempt = %attempt.id, reason, "the provider opened no session");
+            let attempt = fail(app, attempt, "provider_unavailable", Some(key)).await?;
+            let problem = (attempt.status == Status::Failed).then_some(Problem::ProviderUnavailable);
             Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
-        Err(CallError::Unknown(reason)) => {
-            tracing::warn!(attempt = %attempt.id, provider = provider.name(), reason, "the provider's answer is not known");
+        Err(CallError::Refused(reason) | CallError::Unknown(reason)) => {
+            tracing::warn!(attempt = %attempt.id, reason, "the provider's answer is not known");
             let tx = app.db.begin_write().await?;
             operation::release(&tx, key, app.clock.now()).await?;
             tx.commit().await?;
-            let problem = Some(Problem::OutcomeUnknown);
-            Ok(Attempted { attempt: Some(attempt), replayed: resumed, problem })
+            Ok(Attempted { attempt: Some(attempt.clone()), replayed: resumed, problem: Some(Problem::OutcomeUnknown) })
         }
     }
 }
 
+/// Whether nobody can be waiting any more for an answer about this attempt.
+fn is_quiet(app: &App, attempt: &Model) -> bool {
+    attempt.updated_at + app.patience() < app.clock.now()
+}
+
 async fn ask(app: &App, provider: &dyn PaymentProvider, attempt: &Model, resumed: bool) -> Result<Session, CallError> {
-    if resumed && let Some(session) = provider.find_session(&attempt.reference).await? {
+    if resumed && let Some(session) = find(provider, attempt).await? {
         return Ok(session);
     }
     let number = order::by_id(app.db.read(), attempt.order_id).await;
@@ -80,16 +75,28 @@ async fn ask(app: &App, provider: &dyn PaymentProvider, attempt: &Model, resumed
     provider.create_session(&request).await
 }
 
-/// Keeps what the provider answered, takes in news that came before the answer, and gives the attempt as it is then.
-async fn record(app: &App, attempt: &Model, session: Session, key: Option<&Key>) -> Result<Model, Error> {
+/// Looks a session up. A look-up that is refused says nothing of the session.
+async fn find(provider: &dyn PaymentProvider, attempt: &Model) -> Result<Option<Session>, CallError> {
+    provider.find_session(&attempt.reference).await.map_err(|error| match error {
+        CallError::Refused(reason) | CallError::Unknown(reason) => CallError::Unknown(reason),
+    })
+}
+
+/// Keeps what the provider answered and takes in what else is known of the session, in one transaction. Gives the attempt as it is then, and
+/// the problem where the session must not be paid any more: it is ended in that case.
+async fn record(
+    app: &App,
+    attempt: &Model,
+    session: Session,
+    key: Option<&Key>,
+) -> Result<(Model, Option<Problem>), Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    order::lock(&tx, &Audience::Everyone, attempt.order_id).await?;
+    order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
     let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    let opened = current.status.on(News::Opened).unwrap_or(current.status);
     let values = ActiveModel {
         external_id: Set(Some(session.external_id.clone())),
-        status: Set(opened),
+        status: Set(current.status.on(News::Opened).unwrap_or(current.status)),
         redirect_url: Set(session.redirect_url.clone()),
         client_secret: Set(session.client_secret.clone()),
         expires_at: Set(session.expires_at),
@@ -97,83 +104,127 @@ async fn record(app: &App, attempt: &Model, session: Session, key: Option<&Key>)
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
-    if let Some(key) = key {
-        operation::finish(&tx, key, now, None, came_to(attempt)).await?;
-    }
     outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
-    tx.commit().await?;
-    settle::unpark(app, &attempt.provider, &session.external_id).await?;
-    if session.report != Report::Pending {
-        settle::take_in(app, &attempt.provider, &session.external_id.clone(), Told::of_session(session)).await?;
+    settle::take_in_parked(app, &tx, attempt.id, now).await?;
+    let is_open = session.report == Report::Pending;
+    if !is_open {
+        settle::take_in_within(&tx, attempt.id, &Told::of_session(session.clone()), now).await?;
     }
-    attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))
+    let (recorded, order) = settle::subject(&tx, attempt.id).await?;
+    let problem = why_not_pay(&tx, &current, &recorded, &order).await?;
+    if let Some(key) = key {
+        operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
+    }
+    tx.commit().await?;
+    settle::unpark(app, &recorded.provider, &session.external_id).await?;
+    let must_end =
+        problem.is_some() && (recorded.status.is_open() || (is_open && recorded.status.ended_without_money()));
+    if must_end && let Err(error) = cancel(app, &recorded).await {
+        tracing::warn!(attempt = %attempt.id, ?error, "a session that must not be paid stays open at the provider");
+    }
+    Ok((recorded, problem))
 }
 
-/// Ends an attempt for which there is no session for sure.
-async fn fail(app: &App, attempt: &Model, failure: Failure, key: Option<&Key>) -> Result<Model, Error> {
+/// Why a session that was just opened must not be paid any more; `None` if it may, or if it is over anyway.
+async fn why_not_pay(
+    tx: &DatabaseTransaction,
+    before: &Model,
+    recorded: &Model,
+    order: &orders::Model,
+) -> Result<Option<Problem>, Error> {
+    match recorded.status {
+        Status::Conflicted => Ok(Some(Problem::AttemptConflicted)),
+        Status::Succeeded => Ok(None),
+        // It was given up while the provider was still opening it.
+        Status::Failed | Status::Cancelled | Status::Expired if before.status.ended_without_money() => {
+            Ok(Some(Problem::ProviderUnavailable))
+        }
+        Status::Failed | Status::Cancelled | Status::Expired => Ok(None),
+        Status::Created | Status::Pending | Status::Processing => match attempt::may_be_charged(tx, order).await {
+            Ok(()) => Ok(None),
+            Err(Error::Problem(problem)) => Ok(Some(problem)),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Ends an attempt for which there is no session for sure; one that has got a session meanwhile stays as it is.
+async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Result<Model, Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    order::lock(&tx, &Audience::Everyone, attempt.order_id).await?;
+    order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
     let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    if let Some(failed) = current.status.on(News::Failed) {
-        settle::advance(&tx, &current, failed, Some(failure), now).await?;
-    }
-    if let Some(key) = key {
-        operation::finish(&tx, key, now, Some(&Problem::ProviderUnavailable), came_to(attempt)).await?;
+    let never_opened = current.status == Status::Created && current.external_id.is_none();
+    if never_opened && let Some(failed) = current.status.on(News::Failed) {
+        let message = "The payment provider did not open a session.".to_owned();
+        let failure = Failure { code: code.to_owned(), message, decline: None };
+        settle::advance(&tx, &current, failed, Some(&failure), now).await?;
     }
     let ended = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
+    if let Some(key) = key {
+        let problem = (ended.status == Status::Failed).then_some(Problem::ProviderUnavailable);
+        operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
+    }
     tx.commit().await?;
     Ok(ended)
+}
+
+/// Takes in what became of an open session that nobody told (rule W3). A provider that can't say leaves it as it is.
+pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
+    let Some(provider) = app.providers.named(&open.provider) else { return Ok(()) };
+    match find(provider, open).await {
+        Ok(Some(session)) if session.report != Report::Pending => {
+            let external_id = session.external_id.clone();
+            settle::take_in(app, provider.name(), &external_id, Told::of_session(session)).await.map(|_| ())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(attempt = %open.id, ?error, "the provider can't say how a session stands");
+            Ok(())
+        }
+    }
 }
 
 /// Ends an open attempt: its session is cancelled at the provider, and whatever it came to instead is taken in (rule T2).
 ///
 /// Where the provider can't say how it ended, nothing may be built on it: [`Problem::OutcomeUnknown`].
 pub async fn end(app: &App, open: &Model) -> Result<(), Error> {
+    if open.external_id.is_some() {
+        return cancel(app, open).await;
+    }
     let provider = app.providers.named(&open.provider).ok_or(Problem::OutcomeUnknown)?;
-    let external_id = match &open.external_id {
-        Some(external_id) => external_id.clone(),
-        None => match look_up(app, provider, open).await? {
-            Some(external_id) => external_id,
-            None => return Ok(()),
-        },
-    };
-    let session = provider.cancel_session(&external_id).await.map_err(|error| {
-        tracing::warn!(attempt = %open.id, ?error, "the session could not be cancelled");
+    match find(provider, open).await {
+        Ok(Some(session)) => {
+            let (recorded, _) = record(app, open, session, None).await?;
+            match recorded.status.is_open() {
+                true => cancel(app, &recorded).await,
+                false => Ok(()),
+            }
+        }
+        Ok(None) if is_quiet(app, open) => fail(app, open, "session_not_opened", None).await.map(|_| ()),
+        Ok(None) | Err(_) => Err(Problem::OutcomeUnknown.into()),
+    }
+}
+
+async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
+    let provider = app.providers.named(&attempt.provider).ok_or(Problem::OutcomeUnknown)?;
+    let external_id = attempt.external_id.as_deref().ok_or(Problem::OutcomeUnknown)?;
+    let session = provider.cancel_session(external_id).await.map_err(|error| {
+        tracing::warn!(attempt = %attempt.id, ?error, "the session could not be cancelled");
         Problem::OutcomeUnknown
     })?;
     if matches!(session.report, Report::Pending | Report::Processing) {
         return Err(Problem::OutcomeUnknown.into());
     }
-    settle::take_in(app, provider.name(), &external_id, Told::of_session(session)).await?;
-    Ok(())
+    settle::take_in(app, provider.name(), external_id, Told::of_session(session)).await.map(|_| ())
 }
 
-/// The session of an attempt whose answer was lost; `None` if there is none, and the attempt has been ended.
-async fn look_up(app: &App, provider: &dyn PaymentProvider, open: &Model) -> Result<Option<String>, Error> {
-    match provider.find_session(&open.reference).await {
-        Ok(Some(session)) => Ok(record(app, open, session, None).await?.external_id),
-        Ok(None) if open.created_at + STILL_OPENING < app.clock.now() => {
-            let failure = Failure {
-                code: "session_not_opened".into(),
-                message: "The payment provider never opened a session.".into(),
-                decline: None,
-            };
-            fail(app, open, failure, None).await?;
-            Ok(None)
-        }
-        Ok(None) | Err(_) => Err(Problem::OutcomeUnknown.into()),
-    }
-}
-
-/// Ends what is still open on an order that money of an older attempt has paid, so that nobody pays it twice. If that can't be done now, a
-/// second payment becomes a case (rule T5).
+/// Ends what is still open on an order that must not be charged any more, so that nobody pays it twice. If that can't be done now, a second
+/// payment becomes a case (rule T5).
 pub async fn end_leftover(app: &App, order: OrderId) -> Result<(), Error> {
-    let Some(open) = attempt::open_on(app.db.read(), order).await? else {
-        return Ok(());
-    };
+    let Some(open) = attempt::open_on(app.db.read(), order).await? else { return Ok(()) };
     if let Err(error) = end(app, &open).await {
-        tracing::warn!(attempt = %open.id, ?error, "an attempt stays open on a paid order");
+        tracing::warn!(attempt = %open.id, ?error, "an attempt stays open on an order that must not be charged");
     }
     Ok(())
 }

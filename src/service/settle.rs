@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
     event,
-    id::{CaseId, TransactionId},
+    id::{AttemptId, CaseId, TransactionId},
     money::Money,
     order,
     outbox::Topic,
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    error::{Error, Problem},
+    error::{Error, Problem, Read},
     provider::{Notice, Session},
 };
 
@@ -45,6 +45,13 @@ pub struct Told {
     pub words: String,
 }
 
+/// News of a session that a service reports.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    pub external_id: String,
+    pub told: Told,
+}
+
 impl Told {
     /// What a session that was asked for says of itself.
     pub fn of_session(session: Session) -> Self {
@@ -54,6 +61,16 @@ impl Told {
             amount: session.amount,
             failure: session.failure,
             event_id: None,
+        }
+    }
+
+    fn of_notice(notice: Notice, body: &str) -> Self {
+        Self {
+            report: notice.report,
+            amount: notice.amount,
+            failure: notice.failure,
+            event_id: Some(notice.event_id),
+            words: body.to_owned(),
         }
     }
 }
@@ -68,48 +85,72 @@ pub struct Settled {
     pub problem: Option<Problem>,
 }
 
+/// What one piece of news does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing: it was known, or is old.
+    None,
+    Changed,
+    /// Money was reported that is not accepted.
+    Refused,
+}
+
 /// Takes in what a service reports of a session (rule T3): a compare, not a set. Needs `attempts:write`.
-pub async fn update_attempt_to_pay(
-    app: &App,
-    caller: &Caller,
-    external_id: &str,
-    told: Told,
-) -> Result<Settled, Error> {
+pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Reported>) -> Result<Settled, Error> {
     caller.require(Scope::AttemptsWrite)?;
-    let found = attempts::by_external_id(app.db.read(), external_id).await?;
+    let Reported { external_id, told } = reported?;
+    let found = attempts::by_external_id(app.db.read(), &external_id).await?;
     let provider = match found.as_slice() {
         [] => return Err(Problem::AttemptNotFound.into()),
         [attempt] => attempt.provider.clone(),
         _ => return Err(Problem::invalid("attemptExternalId", "names sessions of more than one provider").into()),
     };
-    let settled = take_in(app, &provider, external_id, told).await?.ok_or(Problem::AttemptNotFound)?;
-    finish_order(app, &settled).await?;
+    let settled = take_in(app, &provider, &external_id, told).await?.ok_or(Problem::AttemptNotFound)?;
+    end_what_must_not_be_paid(app, &settled).await?;
     Ok(settled)
 }
 
 /// Takes in a provider's event, or keeps it until its session is known (rule W2). Returns once it is committed.
 pub async fn process_event(app: &App, provider: &str, notice: Notice, body: &str) -> Result<(), Error> {
-    let external_id = notice.external_id.clone();
-    let told = Told {
-        report: notice.report,
-        amount: notice.amount,
-        failure: notice.failure,
-        event_id: Some(notice.event_id.clone()),
-        words: body.to_owned(),
-    };
-    if let Some(settled) = take_in(app, provider, &external_id, told).await? {
-        return finish_order(app, &settled).await;
+    let (external_id, event_id) = (notice.external_id.clone(), notice.event_id.clone());
+    if let Some(settled) = take_in(app, provider, &external_id, Told::of_notice(notice, body)).await? {
+        return end_what_must_not_be_paid(app, &settled).await;
     }
-    park(app, provider, &notice.event_id, &external_id, body).await?;
+    park(app, provider, &event_id, &external_id, body).await?;
     // The session may have become known between the look and the parking.
-    unpark(app, provider, &external_id).await
+    match unpark(app, provider, &external_id).await? {
+        Some(settled) => end_what_must_not_be_paid(app, &settled).await,
+        None => Ok(()),
+    }
 }
 
-async fn finish_order(app: &App, settled: &Settled) -> Result<(), Error> {
-    match settled.order.status {
-        order::Status::Paid if !settled.already_processed => session::end_leftover(app, settled.order.id).await,
-        _ => Ok(()),
+/// Takes in what was kept of a session, if it is known by now. Whoever parks news and whoever makes a session known look for each other after they
+/// have committed, so that one of them finds the other.
+pub(super) async fn unpark(app: &App, provider: &str, external_id: &str) -> Result<Option<Settled>, Error> {
+    let parked = event::Entity::find()
+        .filter(event::Column::Provider.eq(provider))
+        .filter(event::Column::ExternalId.eq(external_id))
+        .filter(event::Column::State.eq(event::State::Parked))
+        .one(app.db.read())
+        .await?;
+    let known = attempts::by_external_id(app.db.read(), external_id).await?;
+    let known = known.into_iter().find(|attempt| attempt.provider == provider);
+    let (Some(_), Some(known)) = (parked, known) else { return Ok(None) };
+    let tx = app.db.begin_write().await?;
+    lock(&tx, &Audience::of_the_server(), known.order_id).await?;
+    take_in_parked(app, &tx, known.id, app.clock.now()).await?;
+    let (attempt, order) = subject(&tx, known.id).await?;
+    tx.commit().await?;
+    Ok(Some(settled(attempt, order, Effect::Changed)))
+}
+
+/// Once an order is paid, or holds money that nobody decided about, no other session of it may be paid. Done for old news as well: whoever
+/// took it in first may not have come this far.
+async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
+    if settled.order.status == order::Status::Paid || settled.attempt.status == Status::Conflicted {
+        session::end_leftover(app, settled.order.id).await?;
     }
+    Ok(())
 }
 
 async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body: &str) -> Result<(), Error> {
@@ -121,32 +162,32 @@ async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body
     Ok(())
 }
 
-/// Takes in the events that were kept until this session is known, oldest first.
-pub(super) async fn unpark(app: &App, provider: &str, external_id: &str) -> Result<(), Error> {
+/// Takes in the events that were kept until this attempt's session was known, oldest first. The order is locked.
+pub(super) async fn take_in_parked(
+    app: &App,
+    tx: &DatabaseTransaction,
+    attempt: AttemptId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (known, _) = subject(tx, attempt).await?;
+    let (Some(provider), Some(external_id)) = (app.providers.named(&known.provider), &known.external_id) else {
+        return Ok(());
+    };
     let parked = event::Entity::find()
-        .filter(event::Column::Provider.eq(provider))
+        .filter(event::Column::Provider.eq(provider.name()))
         .filter(event::Column::ExternalId.eq(external_id))
         .filter(event::Column::State.eq(event::State::Parked))
         .order_by_asc(event::Column::ReceivedAt)
-        .all(app.db.read())
+        .all(tx)
         .await?;
     for event in parked {
-        let Some(provider) = app.providers.named(provider) else {
-            continue;
-        };
         let body = event.report.0;
-        let Ok(notice) = provider.read_event(body.as_bytes()) else {
-            tracing::error!(event_id = event.event_id, "a kept event can't be read any more");
-            continue;
-        };
-        let told = Told {
-            report: notice.report,
-            amount: notice.amount,
-            failure: notice.failure,
-            event_id: Some(event.event_id),
-            words: body,
-        };
-        take_in(app, provider.name(), external_id, told).await?;
+        match provider.read_event(body.as_bytes()) {
+            Ok(notice) => {
+                take_in_within(tx, attempt, &Told::of_notice(notice, &body), now).await?;
+            }
+            Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
+        }
     }
     Ok(())
 }
@@ -164,21 +205,42 @@ pub(super) async fn take_in(
     };
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    let order = lock(&tx, &Audience::Everyone, known.order_id).await?;
-    let attempt = attempts::by_id(&tx, known.id).await?.ok_or(Error::missing(known.id))?;
-    if !remember(&tx, provider, external_id, &told, now).await? {
-        return Ok(Some(settled(attempt, order, true)));
-    }
-    let changed = compare(&tx, &attempt, order, &told, now).await?;
-    let attempt = attempts::by_id(&tx, known.id).await?.ok_or(Error::missing(known.id))?;
-    let order = by_id(&tx, known.order_id).await?.ok_or(Error::missing(known.order_id))?;
+    lock(&tx, &Audience::of_the_server(), known.order_id).await?;
+    take_in_parked(app, &tx, known.id, now).await?;
+    let effect = take_in_within(&tx, known.id, &told, now).await?;
+    let (attempt, order) = subject(&tx, known.id).await?;
     tx.commit().await?;
-    Ok(Some(settled(attempt, order, !changed)))
+    Ok(Some(settled(attempt, order, effect)))
 }
 
-fn settled(attempt: Model, order: order::Model, already_processed: bool) -> Settled {
-    let problem = (attempt.status == Status::Conflicted).then_some(Problem::AttemptConflicted);
-    Settled { attempt, order, already_processed, problem }
+fn settled(attempt: Model, order: order::Model, effect: Effect) -> Settled {
+    let refused = effect == Effect::Refused || attempt.status == Status::Conflicted;
+    let problem = refused.then_some(Problem::AttemptConflicted);
+    Settled { attempt, order, already_processed: effect == Effect::None, problem }
+}
+
+/// An attempt and its order as they are now.
+pub(super) async fn subject(tx: &DatabaseTransaction, id: AttemptId) -> Result<(Model, order::Model), Error> {
+    let attempt = attempts::by_id(tx, id).await?.ok_or(Error::missing(id))?;
+    let order = by_id(tx, attempt.order_id).await?.ok_or(Error::missing(attempt.order_id))?;
+    Ok((attempt, order))
+}
+
+/// Takes news in within a transaction that holds the order's row.
+pub(super) async fn take_in_within(
+    tx: &DatabaseTransaction,
+    id: AttemptId,
+    told: &Told,
+    now: DateTime<Utc>,
+) -> Result<Effect, Error> {
+    let (attempt, order) = subject(tx, id).await?;
+    let external_id = attempt.external_id.as_deref().unwrap_or_default();
+    let is_new = remember(tx, &attempt.provider, external_id, told, now).await?;
+    // Money is looked at even under an event id that was seen: a success must not be lost to a caller who reuses ids.
+    if !is_new && told.report != Report::Succeeded && is_of_session(tx, &attempt, told).await? {
+        return Ok(Effect::None);
+    }
+    compare(tx, &attempt, order, told, now).await
 }
 
 /// Notes the event; false if it was taken in before.
@@ -189,9 +251,7 @@ async fn remember(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
-    let Some(event_id) = &told.event_id else {
-        return Ok(true);
-    };
+    let Some(event_id) = &told.event_id else { return Ok(true) };
     let row = event_row(provider, event_id, external_id, &told.words, now, event::State::Applied);
     let inserted =
         event::Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
@@ -213,6 +273,13 @@ async fn remember(
     Ok(unparked.rows_affected > 0)
 }
 
+/// Whether the event that was seen under this id was about this session.
+async fn is_of_session(tx: &DatabaseTransaction, attempt: &Model, told: &Told) -> Result<bool, Error> {
+    let Some(event_id) = &told.event_id else { return Ok(false) };
+    let seen = event::Entity::find_by_id((attempt.provider.clone(), event_id.clone())).one(tx).await?;
+    Ok(seen.is_some_and(|seen| Some(seen.external_id) == attempt.external_id))
+}
+
 fn event_row(
     provider: &str,
     event_id: &str,
@@ -232,14 +299,14 @@ fn event_row(
     }
 }
 
-/// Compares news with the attempt and the order, and writes what follows; false if nothing does.
+/// Compares news with the attempt and the order, and writes what follows.
 async fn compare(
     tx: &DatabaseTransaction,
     attempt: &Model,
     order: order::Model,
     told: &Told,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Effect, Error> {
     let news = match told.report {
         Report::Pending => News::Opened,
         Report::Processing => News::Processing,
@@ -248,11 +315,9 @@ async fn compare(
         Report::Expired => News::Expired,
         Report::Succeeded => return compare_money(tx, attempt, order, told, now).await,
     };
-    let Some(to) = attempt.status.on(news) else {
-        return Ok(false);
-    };
-    advance(tx, attempt, to, told.failure.clone(), now).await?;
-    Ok(true)
+    let Some(to) = attempt.status.on(news) else { return Ok(Effect::None) };
+    advance(tx, attempt, to, told.failure.as_ref(), now).await?;
+    Ok(Effect::Changed)
 }
 
 async fn compare_money(
@@ -261,9 +326,9 @@ async fn compare_money(
     order: order::Model,
     told: &Told,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Effect, Error> {
     if attempt.status == Status::Succeeded && told.amount == attempt.amount() {
-        return Ok(false);
+        return Ok(Effect::None);
     }
     match judge(attempt, &order, told.amount) {
         None => accept(tx, attempt, order, now).await,
@@ -277,9 +342,9 @@ async fn accept(
     attempt: &Model,
     order: order::Model,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Effect, Error> {
     let Some(to) = attempt.status.on(News::MoneyAccepted) else {
-        return Ok(false);
+        return Ok(Effect::None);
     };
     let transaction = transaction::Model {
         id: TransactionId::new(now),
@@ -299,7 +364,7 @@ async fn accept(
     transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
     advance(tx, attempt, to, None, now).await?;
     match pay_if_covered(tx, order, Some(attempt.id), now).await? {
-        Payable::Paid(_) | Payable::NotCovered(_) => Ok(true),
+        Payable::Paid(_) | Payable::NotCovered(_) => Ok(Effect::Changed),
     }
 }
 
@@ -310,7 +375,7 @@ async fn refuse(
     reason: Reason,
     told: &Told,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Effect, Error> {
     use reconciliation::Column as Case;
     let known = reconciliation::Entity::find()
         .filter(Case::AttemptId.eq(attempt.id))
@@ -319,7 +384,7 @@ async fn refuse(
         .one(tx)
         .await?;
     if known.is_some() {
-        return Ok(false);
+        return Ok(Effect::None);
     }
     let case = reconciliation::Model {
         id: CaseId::new(now),
@@ -343,7 +408,7 @@ async fn refuse(
     if let Some(to) = attempt.status.on(News::MoneyRefused) {
         advance(tx, attempt, to, None, now).await?;
     }
-    Ok(true)
+    Ok(Effect::Refused)
 }
 
 /// Moves an attempt on, and its payment with it: archived where it ended without money, active where money came (rule T3).
@@ -351,11 +416,11 @@ pub(super) async fn advance(
     tx: &DatabaseTransaction,
     attempt: &Model,
     to: Status,
-    failure: Option<Failure>,
+    failure: Option<&Failure>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let (code, message, decline) = match failure {
-        Some(failure) => (Some(failure.code), Some(failure.message), failure.decline),
+        Some(failure) => (Some(failure.code.clone()), Some(failure.message.clone()), failure.decline),
         None => (None, None, None),
     };
     let values = ActiveModel {

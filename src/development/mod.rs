@@ -3,9 +3,12 @@
 //! The secret is kept in a file of the working directory that only its owner may read, so that tokens outlive a restart and
 //! `orderpay token` can mint more. It is of no use anywhere else.
 
+pub mod demo;
+
 use std::{
+    collections::BTreeSet,
     fs::{self, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -13,7 +16,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::{
     auth::{Claims, Kind, Policy, Scope, mint},
-    http::graphiql,
+    http::graphiql::DemoCaller,
     secret::Secret,
 };
 
@@ -21,43 +24,32 @@ const SECRET_FILE: &str = ".orderpay-development-secret";
 /// Tokens to try last longer than anybody keeps a development server running.
 const TOKEN_TTL: Duration = Duration::days(30);
 
-/// Somebody whom a developer can play.
-#[derive(Clone)]
-pub struct DemoCaller {
-    pub name: &'static str,
-    pub description: &'static str,
-    pub token: String,
-}
-
-impl DemoCaller {
-    /// As GraphiQL's page takes it.
-    pub fn on_page(&self) -> graphiql::DemoCaller {
-        let (name, description) = (self.name.to_owned(), self.description.to_owned());
-        graphiql::DemoCaller { name, description, token: self.token.clone() }
-    }
-}
-
 /// The secret of this working directory; made at first.
 pub fn secret() -> io::Result<Secret> {
-    let path = Path::new(SECRET_FILE);
-    match fs::read_to_string(path) {
-        Ok(kept) => return Ok(Secret::new(kept.trim_end())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    secret_in(Path::new(SECRET_FILE))
+}
+
+fn secret_in(file: &Path) -> io::Result<Secret> {
+    match fs::read_to_string(file) {
+        Ok(kept) if !kept.is_empty() => return Ok(Secret::new(kept.trim_end())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // An empty one is still being written, or whoever made it died.
+        Ok(_) | Err(_) => {}
     }
-    let secret = Secret::random()?;
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(mut file) => file.write_all(secret.expose())?,
-        // Another server was quicker.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Ok(Secret::new(fs::read_to_string(path)?.trim_end()));
-        }
-        Err(error) => return Err(error),
+    let mut file = options.open(file)?;
+    // Of servers that start at once, the first one writes.
+    file.lock()?;
+    let mut kept = String::new();
+    file.read_to_string(&mut kept)?;
+    if !kept.is_empty() {
+        return Ok(Secret::new(kept.trim_end()));
     }
+    let secret = Secret::random()?;
+    file.write_all(secret.expose())?;
     Ok(secret)
 }
 
@@ -76,7 +68,7 @@ pub fn callers(
     .into_iter()
     .map(|(name, description, sub, kind)| {
         let token = mint(secret, &claims(policy, now, kind, sub, None, TOKEN_TTL))?;
-        Ok(DemoCaller { name, description, token })
+        Ok(DemoCaller { name: name.to_owned(), description: description.to_owned(), token })
     })
     .collect()
 }
@@ -87,14 +79,17 @@ pub fn claims(
     now: DateTime<Utc>,
     kind: Kind,
     sub: &str,
-    scope: Option<&str>,
+    scopes: Option<&BTreeSet<Scope>>,
     ttl: Duration,
 ) -> Claims {
-    let every_scope = || Scope::ALL.map(Scope::name).join(" ");
+    let scopes: Vec<&str> = match scopes {
+        Some(scopes) => scopes.iter().map(|scope| scope.name()).collect(),
+        None => Scope::ALL.iter().map(|scope| scope.name()).collect(),
+    };
     Claims {
         sub: sub.to_owned(),
         kind,
-        scope: (kind == Kind::Service).then(|| scope.map_or_else(every_scope, str::to_owned)),
+        scope: (kind == Kind::Service).then(|| scopes.join(" ")),
         exp: now.timestamp().saturating_add(ttl.num_seconds()),
         nbf: None,
         iat: Some(now.timestamp()),

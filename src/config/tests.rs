@@ -1,0 +1,144 @@
+//! What the settings come to, and what is told of those that can't be used.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+fn settings(arguments: &[&str]) -> Settings {
+    Cli::try_parse_from(std::iter::once(&"orderpay").chain(arguments)).unwrap().settings
+}
+
+fn check_for(purpose: Purpose, arguments: &[&str]) -> Result<Config, String> {
+    settings(arguments).check_for(purpose).map_err(|mistakes| mistakes.to_string())
+}
+
+fn check(arguments: &[&str]) -> Result<Config, String> {
+    check_for(Purpose::Serve, arguments)
+}
+
+/// With keys, and one setting more.
+fn check_production(setting: &str) -> Result<Config, String> {
+    check(&[&PRODUCTION[..], &[setting]].concat())
+}
+
+const PRODUCTION: [&str; 4] = ["--jwt-secret", "0123456789abcdef0123456789abcdef", "--providers", "sandbox"];
+
+#[test]
+fn without_keys_it_is_development_and_with_keys_it_is_not() {
+    let development = check(&[]).unwrap();
+    assert!(development.graphiql && development.introspection && development.demo);
+    assert_eq!(development.return_origins, ReturnOrigins::Loopback);
+    let production = check(&PRODUCTION).unwrap();
+    assert!(!production.graphiql && !production.introspection && !production.demo);
+    assert_eq!(production.return_origins, ReturnOrigins::These(vec![]));
+}
+
+// rule A6
+#[test]
+fn development_listens_on_a_loopback_address_only() {
+    assert!(check(&["--listen", "0.0.0.0:8080"]).unwrap_err().contains("ORDERPAY_LISTEN"));
+    assert!(check_production("--listen=0.0.0.0:8080").is_ok());
+}
+
+#[test]
+fn a_command_asks_only_for_what_it_needs() {
+    let everywhere = ["--listen=0.0.0.0:8080"];
+    assert!(check_for(Purpose::Migrate, &everywhere).is_ok());
+    assert!(check_for(Purpose::Token, &["--jwt-secret=0123456789abcdef0123456789abcdef"]).is_ok());
+    assert!(check_for(Purpose::Sandbox, &["--listen=0.0.0.0:8080", "--sandbox-webhook-secret=s"]).is_ok());
+    let told = check_for(Purpose::Sandbox, &everywhere).unwrap_err();
+    assert!(told.contains("ORDERPAY_SANDBOX_WEBHOOK_SECRET"), "{told}");
+}
+
+#[test]
+fn what_can_only_fail_later_is_told_at_once() {
+    for (setting, told) in [
+        ("--providers=sandbox,sandbox", "ORDERPAY_PROVIDERS: names a provider twice"),
+        ("--providers=,", "ORDERPAY_PROVIDERS: names the payment providers"),
+        ("--sandbox-database-url=postgres://localhost/x", "ORDERPAY_SANDBOX_DATABASE_URL: must be SQLite"),
+        ("--sandbox-webhook-secret=", "ORDERPAY_SANDBOX_WEBHOOK_SECRET: must not be empty"),
+        ("--database-url=postgres://localhost:x/y", "ORDERPAY_DATABASE_URL: must be"),
+        ("--provider-timeout=99ms", "ORDERPAY_PROVIDER_TIMEOUT: must be 100ms to 1m"),
+        ("--provider-timeout=61s", "ORDERPAY_PROVIDER_TIMEOUT: must be 100ms to 1m"),
+        ("--database-connections=0", "ORDERPAY_DATABASE_CONNECTIONS: must be 1 to 1000"),
+        ("--database-connections=1001", "ORDERPAY_DATABASE_CONNECTIONS: must be 1 to 1000"),
+        ("--max-body-bytes=1023", "ORDERPAY_MAX_BODY_BYTES: must be 1024 to"),
+        ("--public-url=https://ada:pw@shop.example", "ORDERPAY_PUBLIC_URL: must not hold a user name"),
+        ("--log=orderpay=loud", "ORDERPAY_LOG: "),
+    ] {
+        let mistakes = check(&["--jwt-secret=0123456789abcdef0123456789abcdef", setting]).unwrap_err();
+        assert!(mistakes.contains(told), "{setting}: {mistakes}");
+    }
+    for setting in ["--provider-timeout=100ms", "--provider-timeout=60s", "--database-connections=1000"] {
+        assert!(check_production(setting).is_ok(), "{setting}");
+    }
+}
+
+#[test]
+fn no_secret_and_no_password_is_shown() {
+    let arguments = [
+        "--jwt-secret=hunter2 hunter2 hunter2 hunter2 !",
+        "--sandbox-webhook-secret=hunter2",
+        "--database-url=postgres://orderpay:hunter2@db.example/orderpay",
+        "--providers=sandbox",
+    ];
+    let shown = format!("{:?} {:?}", settings(&arguments), check(&arguments).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let told = check(&[
+        "--listen=nowhere",
+        "--jwt-secret=short",
+        "--database-url=mysql://x",
+        "--providers=sandbox,paypal",
+        "--return-origins=https://shop.example/cart",
+        "--introspection=maybe",
+        "--provider-timeout=soon",
+        "--database-connections=0",
+        "--sandbox-url=ftp://x",
+    ])
+    .unwrap_err();
+    for name in [
+        "LISTEN",
+        "JWT_SECRET",
+        "DATABASE_URL",
+        "PROVIDERS, \"paypal\"",
+        "RETURN_ORIGINS",
+        "INTROSPECTION",
+        "PROVIDER_TIMEOUT",
+        "DATABASE_CONNECTIONS",
+        "SANDBOX_URL",
+    ] {
+        assert!(told.contains(&format!("ORDERPAY_{name}")), "{name} in {told}");
+    }
+    assert!(!told.contains("short"), "a secret is never repeated");
+}
+
+// rule A7
+#[test]
+fn a_shopper_is_sent_back_to_a_configured_origin_only() {
+    let allows = |origins: &ReturnOrigins, url: &str| origins.allow(&url.parse().unwrap());
+    let development = check(&[]).unwrap().return_origins;
+    assert!(allows(&development, "http://localhost:3000/done"));
+    assert!(allows(&development, "http://[::1]:3000/done"));
+    assert!(!allows(&development, "http://localhost.evil.example/"));
+    assert!(!allows(&development, "javascript:alert(1)"));
+    let production = check_production("--return-origins=https://shop.example").unwrap().return_origins;
+    assert!(allows(&production, "https://shop.example/done?x=1"));
+    for foreign in [
+        "http://shop.example/",
+        "https://shop.example.evil/",
+        "https://shop.example:8443/",
+        "https://shop.example@evil/",
+    ] {
+        assert!(!allows(&production, foreign), "{foreign}");
+    }
+}

@@ -1,0 +1,74 @@
+//! A request made ready: parsed, and refused where the executor would not refuse it.
+
+use async_graphql::{
+    Request, ServerError, Value, Variables,
+    parser::types::{ExecutableDocument, OperationDefinition, OperationType},
+};
+
+/// A request that can be executed.
+pub struct Prepared {
+    request: Request,
+    is_mutation: bool,
+}
+
+impl Prepared {
+    /// Parses a document and checks its variables.
+    pub fn new(
+        query: String,
+        operation_name: Option<String>,
+        variables: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, ServerError> {
+        let variables = Variables::from_json(serde_json::Value::Object(variables));
+        let mut request = Request::new(query).variables(variables);
+        request.operation_name = operation_name;
+        let name = request.operation_name.clone();
+        let variables = request.variables.clone();
+        let document = request.parsed_query()?;
+        let operation = operation(document, name.as_deref());
+        if let Some(missing) = operation.and_then(|operation| missing_variable(operation, &variables)) {
+            return Err(ServerError::new(format!("The variable ${missing} is required."), None));
+        }
+        let is_mutation = operation.is_some_and(|operation| operation.ty == OperationType::Mutation);
+        Ok(Self { request, is_mutation })
+    }
+
+    /// The same request for a caller who may not introspect the schema.
+    pub fn without_introspection(self) -> Self {
+        Self { request: self.request.disable_introspection(), ..self }
+    }
+
+    /// Whether it changes something, so that it has to run to its end even if nobody waits for the answer.
+    pub fn is_mutation(&self) -> bool {
+        self.is_mutation
+    }
+
+    pub(super) fn into_request(self) -> Request {
+        self.request
+    }
+}
+
+#[cfg(test)]
+impl Prepared {
+    /// The same request with something in its context.
+    pub(super) fn with<D: std::any::Any + Send + Sync>(self, data: D) -> Self {
+        Self { request: self.request.data(data), ..self }
+    }
+}
+
+/// A variable that must have a value and has none. The executor would run without it.
+fn missing_variable(operation: &OperationDefinition, variables: &Variables) -> Option<String> {
+    let definitions = operation.variable_definitions.iter().map(|definition| &definition.node);
+    let missing = definitions
+        .filter(|definition| !definition.var_type.node.nullable && definition.default_value.is_none())
+        .find(|definition| matches!(variables.get(&definition.name.node), None | Some(Value::Null)));
+    missing.map(|definition| definition.name.node.to_string())
+}
+
+fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(name) => operations.find(|(found, _)| found.is_some_and(|found| found == name)),
+        None => operations.next(),
+    };
+    found.map(|(_, operation)| &operation.node)
+}

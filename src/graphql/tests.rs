@@ -1,0 +1,161 @@
+//! The schema from inside: the walk against the stock executor, and that nothing is left undescribed.
+
+use super::{walk::StockOnly, *};
+use crate::{
+    auth::{CallerKind, Scope},
+    clock::Clock,
+    config::ReturnOrigins,
+    db::Database,
+    provider::Providers,
+    service::order::{NewOrder, create_order},
+};
+use entity::{
+    cart::{Cart, Draft, Line},
+    metadata::Metadata,
+    money::Money,
+    owner::{Owner, OwnerKind},
+};
+
+fn checkout() -> Caller {
+    Caller { kind: CallerKind::Service, id: "checkout".into(), scopes: Scope::ALL.into() }
+}
+
+/// An app with two orders and nobody to pay them.
+async fn app() -> Arc<App> {
+    let db = Database::open("sqlite::memory:", 1).await.unwrap();
+    db.migrate().await.unwrap();
+    let providers = Providers::new(vec![]);
+    let provider_timeout = std::time::Duration::from_secs(1);
+    let return_origins = ReturnOrigins::Loopback;
+    let app = App { db, clock: Clock::default(), providers, return_origins, provider_timeout };
+    for (key, quantity) in [("1", 1), ("2", 2)] {
+        let currency = "KWD".parse().unwrap();
+        let zero = Money::zero(currency);
+        let attributes = Metadata::new([("colour".to_owned(), "red".to_owned())].into()).unwrap();
+        let unit_price = Money::new(1250, currency);
+        let line = Line { sku: "TEA".into(), name: "Tea".into(), quantity, unit_price, attributes };
+        let draft = Draft { external_id: None, currency, lines: vec![line], discount: zero, shipping: zero, tax: zero };
+        let owner = Owner { kind: OwnerKind::User, id: "ada".into() };
+        let new = NewOrder { owner, cart: Cart::new(draft).unwrap(), metadata: Metadata::default() };
+        create_order(&app, &checkout(), Ok(new), key).await.unwrap();
+    }
+    Arc::new(app)
+}
+
+const QUERIES: [&str; 9] = [
+    "{ orders { edges { cursor node { id number status } } pageInfo { hasNextPage endCursor startCursor hasPreviousPage } } }",
+    "{ orders { totalCount pageCount nodes { total { amount currency minorUnits } amountDue { amount } version metadata } } }",
+    "{ orders { nodes { cart { digest externalId lines { sku quantity unitPrice { amount } lineTotal { amount } attributes }
+       subtotal { amount } discountTotal { amount } shippingTotal { amount } taxTotal { amount } total { amount } } } } }",
+    "{ orders { nodes { payments { id summary { fullyCaptured } } paymentAttempts { id order { id } } snapshot { takenAt }
+       paymentSummary { amountAvailableForAuthorize { amount } amountPending { minorUnits } fullyAuthorized } } } }",
+    "{ again: orders(first: 1) { n: nodes { a: number b: number __typename } __typename } viewer { id kind scopes } }",
+    "query($no: Boolean = false, $yes: Boolean = true) { orders { nodes { id @skip(if: $yes) number @include(if: $no) status } } }",
+    "{ orders { nodes { ...one ... on Node { id } ... on Order { owner { kind id } } ... { createdAt updatedAt } } } }
+     fragment one on Order { total { amount } ...two } fragment two on Order { total { currency } paidAt cancelledAt }",
+    "{ orders { nodes { total { amount } total { currency } } nodes { number } edges { cursor } edges { node { id } } } }",
+    "{ orders(first: 0) { nodes { id } } }",
+];
+
+fn prepared(query: &str) -> Prepared {
+    Prepared::new(query.to_owned(), None, serde_json::Map::new()).unwrap()
+}
+
+fn shown(answer: &Response) -> serde_json::Value {
+    serde_json::to_value(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_walk_answers_as_the_stock_executor_does() {
+    let schema = Schema::new(app().await);
+    for query in QUERIES {
+        let walked = schema.execute(checkout(), prepared(query)).await;
+        let stock = schema.execute(checkout(), prepared(query).with(StockOnly)).await;
+        let bytes = |answer: &Response| serde_json::to_string(answer).unwrap();
+        assert_eq!(bytes(&walked), bytes(&stock), "{query}");
+        assert!(walked.is_ok() || query.contains("first: 0"), "{query}: {:?}", walked.errors);
+    }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_page_fit_the_schema() {
+    let schema = Schema::new(app().await);
+    let made = shown(&schema.execute(checkout(), prepared("{ orders(first: 1) { nodes { id } } }")).await);
+    let order_id = made.pointer("/data/orders/nodes/0/id").and_then(|id| id.as_str()).unwrap();
+    for example in crate::http::graphiql::EXAMPLES {
+        // What the page puts in their place.
+        let variables = example
+            .variables
+            .replace("{{orderId}}", order_id)
+            .replace("{{pageUrl}}", "http://127.0.0.1/")
+            .replace("{{", "")
+            .replace("}}", "");
+        let prepared = Prepared::new(example.query.to_owned(), None, serde_json::from_str(&variables).unwrap());
+        let answer = schema.execute(checkout(), prepared.unwrap()).await;
+        assert!(answer.is_ok(), "{}: {:?}", example.query, answer.errors);
+    }
+}
+
+/// All that the schema says of itself to somebody who may do everything.
+async fn introspected() -> Vec<serde_json::Value> {
+    let schema = Schema::new(app().await);
+    let query = "{ __schema { types { kind name description enumValues { name description }
+        inputFields { name description } fields { name description args { name description } } } } }";
+    let answer = shown(&schema.execute(checkout(), prepared(query)).await);
+    let types = answer.pointer("/data/__schema/types").and_then(|types| types.as_array()).unwrap();
+    // GraphQL's own are described in its specification.
+    let is_ours = |name: &str| !name.starts_with("__") && !["ID", "String", "Int", "Float", "Boolean"].contains(&name);
+    types.iter().filter(|it| is_ours(it["name"].as_str().unwrap())).cloned().collect()
+}
+
+fn each<'a>(parent: &'a serde_json::Value, children: &str) -> impl Iterator<Item = &'a serde_json::Value> {
+    parent[children].as_array().into_iter().flatten()
+}
+
+#[tokio::test]
+async fn everything_in_the_schema_has_a_description() {
+    let types = introspected().await;
+    let is_bare = |it: &serde_json::Value| it["description"].as_str().is_none_or(str::is_empty);
+    let mut bare = vec![];
+    for of_type in &types {
+        let fields = || each(of_type, "fields");
+        let members = fields().chain(each(of_type, "enumValues")).chain(each(of_type, "inputFields"));
+        let arguments = fields().flat_map(|field| each(field, "args"));
+        let found = std::iter::once(of_type).chain(members).chain(arguments).filter(|it| is_bare(it));
+        bare.extend(found.map(|it| format!("{}.{}", of_type["name"], it["name"])));
+    }
+    assert_eq!(bare, Vec::<String>::new());
+    assert!(types.len() > 30);
+}
+
+/// Fields that are read on demand, so that a selection with one of them is answered by the stock executor.
+const ON_DEMAND: [&str; 4] =
+    ["Payment.order", "PaymentAttempt.order", "PaymentAttempt.payment", "OrderSnapshot.paymentAttempt"];
+
+#[tokio::test]
+async fn every_field_that_is_at_hand_is_answered_by_the_walk() {
+    let walked: &[(&str, &[&str])] = &[
+        ("Cart", cart::Cart::AT_HAND),
+        ("CartLine", cart::CartLine::AT_HAND),
+        ("Failure", attempt::AttemptFailure::AT_HAND),
+        ("Money", money::Money::AT_HAND),
+        ("Order", order::Order::AT_HAND),
+        ("OrderConnection", paging::OrderConnection::AT_HAND),
+        ("OrderEdge", paging::OrderEdge::AT_HAND),
+        ("OrderOwner", order::OrderOwner::AT_HAND),
+        ("OrderSnapshot", order::OrderSnapshot::AT_HAND),
+        ("PageInfo", paging::PageInfo::AT_HAND),
+        ("Payment", payment::Payment::AT_HAND),
+        ("PaymentAttempt", attempt::PaymentAttempt::AT_HAND),
+        ("PaymentSummary", summary::PaymentSummary::AT_HAND),
+    ];
+    let types = introspected().await;
+    for (name, at_hand) in walked {
+        let of_type = types.iter().find(|it| it["name"] == *name).unwrap();
+        for field in each(of_type, "fields") {
+            let field = field["name"].as_str().unwrap();
+            let on_demand = ON_DEMAND.contains(&format!("{name}.{field}").as_str());
+            assert_ne!(at_hand.contains(&field), on_demand, "{name}.{field}");
+        }
+    }
+}
