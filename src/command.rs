@@ -80,7 +80,8 @@ pub async fn run(cli: Cli) -> Result<(), ServerError> {
         }
         Command::Sandbox => {
             let config = checked(cli.settings, Purpose::Sandbox)?;
-            server::serve_sandbox(config, |address| say(&format!("listening on http://{address}")), stop_signal()).await
+            let listening = |address| say(&format!("listening on http://{address}"));
+            server::serve_sandbox(config, listening, stop_signal()?).await
         }
     }
 }
@@ -107,9 +108,10 @@ fn log(config: &Config) -> Result<(), ServerError> {
 
 async fn serve(config: Config) -> Result<(), ServerError> {
     let graphiql = config.graphiql;
+    let stopped = stop_signal()?;
     let running = server::start(config, Instruments::default()).await?;
     welcome(&running, graphiql);
-    stop_signal().await;
+    stopped.await;
     tracing::info!("stopping");
     running.stop().await
 }
@@ -167,24 +169,29 @@ fn token(
     print(&format!("{token}\n"))
 }
 
-/// Comes when the process is asked to stop: SIGTERM, or Ctrl-C.
-async fn stop_signal() {
-    let interrupted = signal::ctrl_c();
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// What comes when the process is asked to stop: SIGTERM, or Ctrl-C. Heard from now on, and not only once somebody waits for it: a server that says
+/// it listens can be asked to stop at once.
+#[cfg(unix)]
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    use signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed("SIGTERM can't be heard"))?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed("SIGINT can't be heard"))?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
-    }
+    })
+}
+
+/// What comes when the process is asked to stop: Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
+    Ok(async {
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 #[cfg(test)]

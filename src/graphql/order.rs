@@ -12,7 +12,7 @@ use super::{
     attempt::PaymentAttempt,
     cart::Cart,
     failure::Failure,
-    loader::{AttemptOf, AttemptsOf, LedgerOf, SnapshotOf, loader},
+    loader::{AttemptOf, AttemptsOf, LedgerOf, OrderOf, SnapshotOf, loader},
     money::Money,
     payment::Payment,
     scalar::{Instant, Metadata},
@@ -81,34 +81,41 @@ impl Order {
         Self { row: row.into(), known }
     }
 
-    /// Orders with all of their surroundings that are selected under any of these, each read in one statement for all of them.
+    /// Orders with all of their surroundings that are selected under any of these, each read in one statement for all of them. What was read is
+    /// handed to the loaders, so that the way back from a payment or an attempt costs nothing.
     pub async fn prefetched(
         ctx: &Context<'_>,
         rows: Vec<Model>,
         selected: &[Lookahead<'_>],
     ) -> Result<Vec<Self>, Failure> {
-        let selects = |names: &[&str]| selected.iter().any(|order| names.iter().any(|name| order.field(name).exists()));
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let selects = |name: &str| selected.iter().any(|order| order.field(name).exists());
+        let selects_attempt_of_snapshot =
+            || selected.iter().any(|order| order.field("snapshot").field("paymentAttempt").exists());
+        let rows: Vec<Arc<Model>> = rows.into_iter().map(Arc::new).collect();
+        let ids = || rows.iter().map(|row| row.id);
         let loader = loader(ctx);
-        let mut ledgers = match selects(&["payments", "paymentSummary", "amountDue"]) {
-            true => Some(loader.load_many(ids.iter().copied().map(LedgerOf)).await?),
+        loader.feed_many(rows.iter().map(|row| (OrderOf(row.id), Arc::clone(row)))).await;
+        let mut ledgers = match ["payments", "paymentSummary", "amountDue"].into_iter().any(selects) {
+            true => Some(loader.load_many(ids().map(LedgerOf)).await?),
             false => None,
         };
-        let mut attempts = match selects(&["paymentAttempts"]) {
-            true => Some(loader.load_many(ids.iter().copied().map(AttemptsOf)).await?),
+        let mut attempts = match selects("paymentAttempts") || selects_attempt_of_snapshot() {
+            true => Some(loader.load_many(ids().map(AttemptsOf)).await?),
             false => None,
         };
-        let mut snapshots = match selects(&["snapshot"]) {
-            true => Some(loader.load_many(ids.iter().copied().map(SnapshotOf)).await?),
+        let each_attempt = attempts.iter().flat_map(|all| all.values()).flat_map(|all| all.iter());
+        loader.feed_many(each_attempt.map(|attempt| (AttemptOf(attempt.id), attempt.clone()))).await;
+        let mut snapshots = match selects("snapshot") {
+            true => Some(loader.load_many(ids().map(SnapshotOf)).await?),
             false => None,
         };
-        let order = |row: Model| {
+        let order = |row: Arc<Model>| {
             let known = Known {
                 ledger: ledgers.as_mut().and_then(|all| all.remove(&LedgerOf(row.id))),
                 attempts: attempts.as_mut().and_then(|all| all.remove(&AttemptsOf(row.id))),
                 snapshot: snapshots.as_mut().map(|all| all.remove(&SnapshotOf(row.id))),
             };
-            Self { row: Arc::new(row), known }
+            Self { row, known }
         };
         Ok(rows.into_iter().map(order).collect())
     }

@@ -323,7 +323,7 @@ mod tests {
             format!("{good},t={NOW}"),
             format!("t={NOW},v1=é0"),
             format!("t={NOW},v1=0"),
-            format!("t=99999999999999999999,v1=00"),
+            "t=99999999999999999999,v1=00".into(),
             "t=١,v1=00".into(),
             "x".repeat(10_000),
             many,

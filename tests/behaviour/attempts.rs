@@ -1,4 +1,4 @@
-//! Attempts to pay: one open attempt an order, one session an attempt, whatever becomes of the provider's answer.
+//! Attempts to pay: one open attempt an order, for what is due and nothing else.
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -12,14 +12,6 @@ on_each_database![
     asked_again_the_open_attempt_is_given_back,
     the_same_key_gives_the_same_attempt,
     a_key_is_not_good_for_another_attempt,
-    a_refused_session_fails_the_attempt,
-    the_key_of_a_refused_session_gives_the_refusal_again,
-    a_new_attempt_follows_a_refused_session,
-    a_lost_answer_leaves_the_outcome_unknown,
-    a_lost_answer_is_looked_up_under_the_same_key,
-    a_lost_answer_is_looked_up_under_a_fresh_key,
-    a_lost_request_is_sent_under_the_same_reference,
-    a_server_error_leaves_the_outcome_unknown,
     an_attempt_after_a_changed_cart_asks_for_the_new_amount,
     the_shopper_is_not_charged_another_amount_than_they_were_shown,
     the_shopper_is_charged_the_amount_that_they_were_shown,
@@ -31,11 +23,6 @@ on_each_database![
     clicks_at_once_open_one_session,
 ];
 
-/// An order of ada's.
-async fn order(shop: &Shop) -> String {
-    shop.checkout().creates_order_for(&shop.user("ada")).await
-}
-
 /// The payload of ada's attempt.
 async fn tries(shop: &Shop, order: &str, more: Value) -> Value {
     shop.user("ada").tries_to_pay(order, more).await
@@ -43,7 +30,7 @@ async fn tries(shop: &Shop, order: &str, more: Value) -> Value {
 
 // rule T1
 async fn an_attempt_opens_a_session_for_the_amount_due(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let payload = tries(&shop, &order, json!({})).await;
 
@@ -57,7 +44,7 @@ async fn an_attempt_opens_a_session_for_the_amount_due(shop: Shop) {
 }
 
 async fn the_redirect_leads_to_the_providers_page(shop: Shop) {
-    let attempt = shop.user("ada").attempts_to_pay(&order(&shop).await).await;
+    let attempt = shop.user("ada").attempts_to_pay(&shop.adas_order().await).await;
 
     let page = shop.client().get(&attempt.redirect_url).send().await.unwrap();
 
@@ -68,7 +55,7 @@ async fn the_redirect_leads_to_the_providers_page(shop: Shop) {
 
 // rule A3
 async fn a_service_may_start_the_attempt_for_the_shopper(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let payload = shop.service(&["attempts:write"]).tries_to_pay(&order, json!({})).await;
 
@@ -77,7 +64,7 @@ async fn a_service_may_start_the_attempt_for_the_shopper(shop: Shop) {
 
 // rule T2
 async fn asked_again_the_open_attempt_is_given_back(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     let first = tries(&shop, &order, json!({})).await;
 
     let again = tries(&shop, &order, json!({})).await;
@@ -87,7 +74,7 @@ async fn asked_again_the_open_attempt_is_given_back(shop: Shop) {
 
 // rule I2
 async fn the_same_key_gives_the_same_attempt(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     let first = tries(&shop, &order, json!({ "idempotencyKey": "k" })).await;
 
     let again = tries(&shop, &order, json!({ "idempotencyKey": "k" })).await;
@@ -97,7 +84,7 @@ async fn the_same_key_gives_the_same_attempt(shop: Shop) {
 
 // rule I2
 async fn a_key_is_not_good_for_another_attempt(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     tries(&shop, &order, json!({ "idempotencyKey": "k" })).await;
 
     let other = json!({ "idempotencyKey": "k", "returnUrl": "https://shop.example/elsewhere" });
@@ -106,96 +93,8 @@ async fn a_key_is_not_good_for_another_attempt(shop: Shop) {
     assert_eq!(code(&refused), "IDEMPOTENCY_KEY_REUSED");
 }
 
-// rules T1, T3
-async fn a_refused_session_fails_the_attempt(shop: Shop) {
-    let order = order(&shop).await;
-    shop.provider_will("create_session", "rejected").await;
-
-    let payload = tries(&shop, &order, json!({})).await;
-
-    let attempt = &payload["attempt"];
-    assert_eq!(
-        [code(&payload), &attempt["status"], &attempt["payment"]["status"]],
-        ["PROVIDER_UNAVAILABLE", "FAILED", "ARCHIVED"]
-    );
-}
-
-// rule I2
-async fn the_key_of_a_refused_session_gives_the_refusal_again(shop: Shop) {
-    let order = order(&shop).await;
-    shop.provider_will("create_session", "rejected").await;
-    let first = tries(&shop, &order, json!({ "idempotencyKey": "k" })).await;
-
-    let again = tries(&shop, &order, json!({ "idempotencyKey": "k" })).await;
-
-    assert_eq!([code(&again), &again["attempt"]["id"]], [code(&first), &first["attempt"]["id"]]);
-}
-
-async fn a_new_attempt_follows_a_refused_session(shop: Shop) {
-    let order = order(&shop).await;
-    shop.provider_will("create_session", "rejected").await;
-    let failed = tries(&shop, &order, json!({})).await;
-
-    let next = tries(&shop, &order, json!({})).await;
-
-    assert_eq!(next["attempt"]["status"], "PENDING");
-    assert_ne!(next["attempt"]["id"], failed["attempt"]["id"]);
-}
-
-// rules T1, P8
-async fn a_lost_answer_leaves_the_outcome_unknown(shop: Shop) {
-    let order = order(&shop).await;
-    shop.provider_will("create_session", "answer_lost").await;
-
-    let payload = tries(&shop, &order, json!({})).await;
-
-    assert_eq!(
-        json!([payload["problem"]["code"], payload["problem"]["retryable"], payload["attempt"]["status"]]),
-        json!(["OUTCOME_UNKNOWN", true, "CREATED"])
-    );
-}
-
-/// Meets a fault while a session is opened, asks again, and expects that one attempt and its one session came of it.
-async fn ends_in_one_session(shop: &Shop, fault: &str, second_key: &str) {
-    let order = order(shop).await;
-    shop.provider_will("create_session", fault).await;
-    let unknown = tries(shop, &order, json!({ "idempotencyKey": "first" })).await;
-    assert_eq!(code(&unknown), "OUTCOME_UNKNOWN");
-
-    let known = tries(shop, &order, json!({ "idempotencyKey": second_key })).await;
-
-    let attempt = &known["attempt"];
-    assert_eq!(
-        json!([attempt["id"], attempt["status"], shop.count("payment_attempt").await]),
-        json!([unknown["attempt"]["id"], "PENDING", 1])
-    );
-    let session = shop.session_of(attempt["id"].as_str().unwrap()).await;
-    assert_eq!(attempt["externalId"], session["id"]);
-}
-
-// rule T1
-async fn a_lost_answer_is_looked_up_under_the_same_key(shop: Shop) {
-    ends_in_one_session(&shop, "answer_lost", "first").await;
-}
-
-// rule T1
-async fn a_lost_answer_is_looked_up_under_a_fresh_key(shop: Shop) {
-    ends_in_one_session(&shop, "answer_lost", "second").await;
-}
-
-// rule T1
-async fn a_lost_request_is_sent_under_the_same_reference(shop: Shop) {
-    ends_in_one_session(&shop, "request_lost", "second").await;
-}
-
-// rule P8
-async fn a_server_error_leaves_the_outcome_unknown(shop: Shop) {
-    ends_in_one_session(&shop, "error_500", "first").await;
-}
-
 async fn an_attempt_after_a_changed_cart_asks_for_the_new_amount(shop: Shop) {
-    let order = order(&shop).await;
-    let declined = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, declined) = shop.open_attempt().await;
     shop.shopper_declines(&declined).await;
     let cup = json!({ "sku": "CUP", "name": "Cup", "quantity": 1, "unitPrice": "14.40" });
     shop.checkout().changes_cart(&order, json!({ "currency": "EUR", "lines": [cup] })).await;
@@ -206,7 +105,7 @@ async fn an_attempt_after_a_changed_cart_asks_for_the_new_amount(shop: Shop) {
 }
 
 async fn the_shopper_is_not_charged_another_amount_than_they_were_shown(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let shown = json!({ "amount": "24.90", "currency": "EUR" });
     let refused = tries(&shop, &order, json!({ "expectedAmount": shown })).await;
@@ -219,7 +118,7 @@ async fn the_shopper_is_not_charged_another_amount_than_they_were_shown(shop: Sh
 }
 
 async fn the_shopper_is_charged_the_amount_that_they_were_shown(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let shown = json!({ "amount": "29.90", "currency": "EUR" });
     let payload = tries(&shop, &order, json!({ "expectedAmount": shown })).await;
@@ -229,7 +128,7 @@ async fn the_shopper_is_charged_the_amount_that_they_were_shown(shop: Shop) {
 
 // rule A7
 async fn a_foreign_return_address_is_refused(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let refused = tries(&shop, &order, json!({ "returnUrl": "https://shop.example.evil/thanks" })).await;
 
@@ -242,7 +141,7 @@ async fn a_foreign_return_address_is_refused(shop: Shop) {
 
 // rule P10
 async fn an_unknown_provider_is_refused(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let refused = tries(&shop, &order, json!({ "provider": "paypal" })).await;
 
@@ -261,8 +160,7 @@ async fn nothing_is_attempted_where_nothing_is_due(shop: Shop) {
 }
 
 async fn a_paid_order_is_not_attempted(shop: Shop) {
-    let order = order(&shop).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.shopper_pays(&attempt).await;
 
     let refused = tries(&shop, &order, json!({})).await;
@@ -271,7 +169,7 @@ async fn a_paid_order_is_not_attempted(shop: Shop) {
 }
 
 async fn a_cancelled_order_is_not_attempted(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     shop.checkout().cancels(&order).await;
 
     let refused = tries(&shop, &order, json!({})).await;
@@ -281,7 +179,7 @@ async fn a_cancelled_order_is_not_attempted(shop: Shop) {
 
 // rule T2
 async fn clicks_at_once_open_one_session(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     let mut clicks = JoinSet::new();
     for _ in 0..6 {
         let (ada, order) = (shop.user("ada"), order.clone());

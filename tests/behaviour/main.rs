@@ -3,7 +3,7 @@
 //! Each test has a server, a database, a payment provider and a clock of its own. PostgreSQL is started by the tests where its programs are
 //! found, and ends with them; see `support::postgres`. Rules are named as RULES.md numbers them.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -17,14 +17,20 @@ mod support;
 mod access;
 mod attempts;
 mod bad_input;
+mod bad_queries;
+mod browser;
 mod claims;
 mod commands;
+mod conflicts;
 mod costs;
+mod foreign;
 mod http;
 mod lists;
+mod lost_answers;
 mod news;
 mod order_changes;
 mod orders;
+mod races;
 mod sandbox_methods;
 mod servers;
 mod tokens;

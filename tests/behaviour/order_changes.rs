@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Shop, code, tea};
 
 on_each_database![
+    an_order_that_is_not_there_is_not_found,
     a_cart_changes_before_it_is_paid,
     a_change_that_expects_an_older_version_is_refused,
     a_cart_does_not_change_while_an_attempt_is_open,
@@ -33,21 +34,27 @@ fn free() -> Value {
     json!({ "currency": "EUR", "lines": [{ "sku": "SAMPLE", "name": "Sample", "quantity": 1, "unitPrice": "0" }] })
 }
 
-/// An order of ada's.
-async fn order(shop: &Shop) -> String {
-    shop.checkout().creates_order_for(&shop.user("ada")).await
-}
-
 async fn paid_order(shop: &Shop) -> String {
-    let order = order(shop).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.shopper_pays(&attempt).await;
     order
 }
 
+async fn an_order_that_is_not_there_is_not_found(shop: Shop) {
+    let (checkout, missing) = (shop.checkout(), entity::id::OrderId::new(shop.now()).to_string());
+
+    let refused = [
+        checkout.changes_cart(&missing, tea()).await,
+        checkout.cancels(&missing).await,
+        checkout.marks_paid(&missing).await,
+    ];
+
+    assert_eq!(refused.each_ref().map(code), ["ORDER_NOT_FOUND"; 3]);
+}
+
 // rule O7
 async fn a_cart_changes_before_it_is_paid(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     shop.checkout().changes_cart(&order, cups()).await;
 
@@ -59,7 +66,7 @@ async fn a_cart_changes_before_it_is_paid(shop: Shop) {
 }
 
 async fn a_change_that_expects_an_older_version_is_refused(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     shop.checkout().changes_cart(&order, cups()).await;
 
     let input = json!({ "orderId": order, "cart": tea(), "expectedVersion": 1 });
@@ -70,8 +77,7 @@ async fn a_change_that_expects_an_older_version_is_refused(shop: Shop) {
 
 // rule O7
 async fn a_cart_does_not_change_while_an_attempt_is_open(shop: Shop) {
-    let order = order(&shop).await;
-    shop.user("ada").attempts_to_pay(&order).await;
+    let (order, _) = shop.open_attempt().await;
 
     let refused = shop.checkout().changes_cart(&order, cups()).await;
 
@@ -90,7 +96,7 @@ async fn a_paid_cart_does_not_change(shop: Shop) {
 
 // rule O7
 async fn a_cancelled_cart_does_not_change(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     shop.checkout().cancels(&order).await;
 
     let refused = shop.checkout().changes_cart(&order, cups()).await;
@@ -104,8 +110,7 @@ fn yen() -> Value {
 
 // rule M3
 async fn a_cart_with_payments_keeps_its_currency(shop: Shop) {
-    let order = order(&shop).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.shopper_declines(&attempt).await;
 
     let refused = shop.checkout().changes_cart(&order, yen()).await;
@@ -114,7 +119,7 @@ async fn a_cart_with_payments_keeps_its_currency(shop: Shop) {
 }
 
 async fn a_cart_without_payments_may_change_its_currency(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
 
     let changed = shop.checkout().changes_cart(&order, yen()).await;
 
@@ -123,7 +128,7 @@ async fn a_cart_without_payments_may_change_its_currency(shop: Shop) {
 
 // rule O5
 async fn cancelling_twice_is_cancelling_once(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     let first = shop.checkout().cancels(&order).await;
 
     let second = shop.checkout().cancels(&order).await;
@@ -133,8 +138,7 @@ async fn cancelling_twice_is_cancelling_once(shop: Shop) {
 
 // rule O7
 async fn cancelling_ends_the_open_session_at_the_provider(shop: Shop) {
-    let order = order(&shop).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     let cancelled = shop.checkout().cancels(&order).await;
 
@@ -152,8 +156,7 @@ async fn cancelling_ends_the_open_session_at_the_provider(shop: Shop) {
 
 // rules O7, T2
 async fn an_order_paid_a_moment_before_its_cancellation_is_paid(shop: Shop) {
-    let order = order(&shop).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.provider_will("cancel_session", "succeed_first").await;
 
     let refused = shop.checkout().cancels(&order).await;
@@ -167,8 +170,7 @@ async fn an_order_paid_a_moment_before_its_cancellation_is_paid(shop: Shop) {
 
 // rule P8
 async fn an_order_whose_session_may_be_paid_is_not_cancelled(shop: Shop) {
-    let order = order(&shop).await;
-    shop.user("ada").attempts_to_pay(&order).await;
+    let (order, _) = shop.open_attempt().await;
     shop.provider_will("cancel_session", "request_lost").await;
 
     let refused = shop.checkout().cancels(&order).await;
@@ -187,7 +189,7 @@ async fn a_paid_order_is_not_cancelled(shop: Shop) {
 }
 
 async fn a_cancellation_that_expects_an_older_version_is_refused(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     shop.checkout().changes_cart(&order, cups()).await;
 
     let input = json!({ "orderId": order, "expectedVersion": 1 });
@@ -222,7 +224,7 @@ async fn marking_paid_twice_changes_nothing(shop: Shop) {
 
 // rule O6
 async fn an_order_without_its_money_is_not_marked_paid(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     let before = (shop.rows().await, shop.user("ada").looks_at(&order).await);
 
     let refused = shop.checkout().marks_paid(&order).await;
@@ -243,7 +245,7 @@ async fn a_cancelled_order_is_not_marked_paid(shop: Shop) {
 
 // rule O6
 async fn a_snapshot_keeps_the_cart_that_was_paid(shop: Shop) {
-    let order = order(&shop).await;
+    let order = shop.adas_order().await;
     shop.checkout().changes_cart(&order, cups()).await;
     let attempt = shop.user("ada").attempts_to_pay(&order).await;
     shop.shopper_pays(&attempt).await;

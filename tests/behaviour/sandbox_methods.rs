@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Attempt, Shop, eventually};
+use crate::support::{Shop, eventually};
 
 on_each_database![
     a_webhook_that_comes_three_times_pays_once,
@@ -17,74 +17,62 @@ on_each_database![
     the_shopper_is_sent_back_to_the_shop,
 ];
 
-async fn open_attempt(shop: &Shop) -> (String, Attempt) {
-    let order = shop.checkout().creates_order_for(&shop.user("ada")).await;
-    let attempt = shop.user("ada").attempts_to_pay(&order).await;
-    (order, attempt)
-}
-
-/// The order's status, and that of its one attempt.
-async fn statuses(shop: &Shop, order: &str) -> [Value; 2] {
-    let mut order = shop.user("ada").looks_at(order).await;
-    [order["status"].take(), order["paymentAttempts"][0]["status"].take()]
-}
-
 // rule T3
 async fn a_webhook_that_comes_three_times_pays_once(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     shop.shopper_pays_with(&attempt, "tok_duplicate_webhook").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["PAID", "SUCCEEDED"]);
+    assert_eq!(shop.statuses(&order).await, json!(["PAID", ["SUCCEEDED"], ["ACTIVE"]]));
     assert_eq!([shop.count("payment_transaction").await, shop.count("order_snapshot").await], [1, 1]);
 }
 
 // rule T3
 async fn webhooks_out_of_order_pay_the_order(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     shop.shopper_pays_with(&attempt, "tok_reordered_webhooks").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["PAID", "SUCCEEDED"]);
+    assert_eq!(shop.statuses(&order).await, json!(["PAID", ["SUCCEEDED"], ["ACTIVE"]]));
 }
 
 // rule W3
 async fn without_a_webhook_the_checkouts_report_pays_the_order(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.shopper_pays_with(&attempt, "tok_no_webhook").await;
-    assert_eq!(statuses(&shop, &order).await, ["AWAITING_PAYMENT", "PENDING"]);
+    assert_eq!(shop.statuses(&order).await, json!(["AWAITING_PAYMENT", ["PENDING"], ["ACTIVE"]]));
 
     shop.checkout().reports(&attempt.external_id, "SUCCEEDED", "29.90").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["PAID", "SUCCEEDED"]);
+    assert_eq!(shop.statuses(&order).await, json!(["PAID", ["SUCCEEDED"], ["ACTIVE"]]));
 }
 
 // rule T5
 async fn a_wrong_amount_waits_for_a_decision(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     shop.shopper_pays_with(&attempt, "tok_wrong_amount").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["AWAITING_PAYMENT", "CONFLICTED"]);
+    assert_eq!(shop.statuses(&order).await, json!(["AWAITING_PAYMENT", ["CONFLICTED"], ["ACTIVE"]]));
     let reported = shop.database().await.number("SELECT reported_minor AS n FROM reconciliation_case").await;
     assert_eq!(vec![reported], shop.money_moved(&attempt.id).await);
 }
 
 // rule T3
 async fn money_on_its_way_shows_as_processing_and_pays_the_order(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     shop.shopper_pays_with(&attempt, "tok_async").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["AWAITING_PAYMENT", "PROCESSING"]);
+    assert_eq!(shop.statuses(&order).await, json!(["AWAITING_PAYMENT", ["PROCESSING"], ["ACTIVE"]]));
     eventually("the order is paid", async || {
-        (statuses(&shop, &order).await == ["PAID", "SUCCEEDED"]).then_some(())
+        (shop.statuses(&order).await == json!(["PAID", ["SUCCEEDED"], ["ACTIVE"]])).then_some(())
     })
     .await;
 }
 
 async fn failure_after(shop: &Shop, method: &str) -> Value {
-    let (order, attempt) = open_attempt(shop).await;
+    let (order, attempt) = shop.open_attempt().await;
     shop.shopper_pays_with(&attempt, method).await;
     let order = shop.user("ada").looks_at(&order).await;
     let attempt = &order["paymentAttempts"][0];
@@ -102,15 +90,15 @@ async fn a_hard_decline_is_told_as_such(shop: Shop) {
 }
 
 async fn a_cancelled_session_cancels_the_attempt(shop: Shop) {
-    let (order, attempt) = open_attempt(&shop).await;
+    let (order, attempt) = shop.open_attempt().await;
 
     shop.shopper_presses(&attempt, "cancel", "tok_ok").await;
 
-    assert_eq!(statuses(&shop, &order).await, ["AWAITING_PAYMENT", "CANCELLED"]);
+    assert_eq!(shop.statuses(&order).await, json!(["AWAITING_PAYMENT", ["CANCELLED"], ["ARCHIVED"]]));
 }
 
 async fn a_session_is_paid_once(shop: Shop) {
-    let (_, attempt) = open_attempt(&shop).await;
+    let (_, attempt) = shop.open_attempt().await;
     shop.shopper_pays(&attempt).await;
 
     let again = shop.shopper_presses(&attempt, "pay", "tok_ok").await;
@@ -120,7 +108,7 @@ async fn a_session_is_paid_once(shop: Shop) {
 
 // rule A7
 async fn the_shopper_is_sent_back_to_the_shop(shop: Shop) {
-    let (_, attempt) = open_attempt(&shop).await;
+    let (_, attempt) = shop.open_attempt().await;
 
     let form = shop.client().post(&attempt.redirect_url).body("outcome=pay");
     let form = form.header("content-type", "application/x-www-form-urlencoded");

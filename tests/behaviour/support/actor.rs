@@ -49,12 +49,11 @@ impl Actor {
 
     /// Somebody whose token is what it is; an empty one is not sent.
     pub fn with_token(shop: &Shop, token: &str) -> Self {
-        Self {
-            shop: shop.clone(),
-            id: String::new(),
-            kind: "",
-            token: token.to_owned(),
-        }
+        Self { shop: shop.clone(), id: String::new(), kind: "", token: token.to_owned() }
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// As an order's owner.

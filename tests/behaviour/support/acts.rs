@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{actor::Actor, shop::RETURN_URL};
+use super::{
+    actor::Actor,
+    shop::{RETURN_URL, Shop},
+};
 
 /// Two teas and their shipping: 29.90 EUR.
 pub fn tea() -> Value {
@@ -14,7 +17,8 @@ pub fn tea() -> Value {
 }
 
 /// What an order is looked at for.
-pub const ORDER: &str = "id number status version owner { kind id } total { amount currency } amountDue { amount currency }
+pub const ORDER: &str =
+    "id number status version owner { kind id } total { amount currency } amountDue { amount currency }
     cart { digest total { amount } lines { sku quantity unitPrice { amount } lineTotal { amount } } }
     snapshot { takenAt cart { digest } paymentAttempt { id } }
     payments { id status amount { amount currency } summary { amountCaptured { amount } fullyCaptured } }
@@ -33,11 +37,7 @@ pub struct Attempt {
 impl Attempt {
     fn of(payload: &Value) -> Self {
         let text = |field: &str| payload["attempt"][field].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned();
-        Self {
-            id: text("id"),
-            external_id: text("externalId"),
-            redirect_url: text("redirectUrl"),
-        }
+        Self { id: text("id"), external_id: text("externalId"), redirect_url: text("redirectUrl") }
     }
 }
 
@@ -92,11 +92,14 @@ impl Actor {
         self.does("attemptToPayForOrder", input, selection).await
     }
 
-    /// An attempt that a session was opened for.
+    /// An attempt that a session was opened for, once the provider has told that it did: from then on it says nothing by itself.
     pub async fn attempts_to_pay(&self, order: &str) -> Attempt {
         let payload = self.tries_to_pay(order, json!({})).await;
         assert_eq!(payload["problem"], Value::Null);
-        Attempt::of(&payload)
+        let attempt = Attempt::of(&payload);
+        let told = format!("provider_event WHERE external_id = '{}' AND state = 'APPLIED'", attempt.external_id);
+        self.shop.comes_to_have(&told).await;
+        attempt
     }
 
     /// What the checkout tells of a session by `updateAttemptToPay`.
@@ -126,5 +129,44 @@ impl Actor {
                 pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"
         );
         self.sees(&document, json!({ "owner": owner.id })).await[list].take()
+    }
+}
+
+/// An order of ada's with an attempt on it, by its ids.
+pub struct Known {
+    pub order: String,
+    pub payment: String,
+    pub attempt: String,
+    pub session: String,
+}
+
+impl Shop {
+    /// An order of ada's, made by the checkout: its id.
+    pub async fn adas_order(&self) -> String {
+        self.checkout().creates_order_for(&self.user("ada")).await
+    }
+
+    /// An order of ada's, and the attempt that is open on it.
+    pub async fn open_attempt(&self) -> (String, Attempt) {
+        let order = self.adas_order().await;
+        let attempt = self.user("ada").attempts_to_pay(&order).await;
+        (order, attempt)
+    }
+
+    pub async fn known_to_ada(&self) -> Known {
+        let (order, attempt) = self.open_attempt().await;
+        let seen = self.user("ada").looks_at(&order).await;
+        let payment = seen["payments"][0]["id"].as_str().expect("a payment").to_owned();
+        Known { order, payment, attempt: attempt.id, session: attempt.external_id }
+    }
+
+    /// The statuses of ada's order, of its attempts and of its payments, oldest first.
+    pub async fn statuses(&self, order: &str) -> Value {
+        let order = self.user("ada").looks_at(order).await;
+        let of = |list: &str| -> Vec<Value> {
+            let items = order[list].as_array().expect(list);
+            items.iter().map(|item| item["status"].clone()).collect()
+        };
+        json!([order["status"], of("paymentAttempts"), of("payments")])
     }
 }

@@ -25,6 +25,7 @@ pub struct Database {
 
 impl Database {
     /// `None` where PostgreSQL is not to be had.
+    #[expect(clippy::print_stdout, reason = "libtest shows it beside the test that says so")]
     pub fn make(engine: Engine) -> Option<Self> {
         match engine {
             Engine::Sqlite => {
@@ -65,10 +66,7 @@ impl Database {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(1).sqlx_logging(false);
         let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        Look {
-            engine: self.engine,
-            connection,
-        }
+        Look { engine: self.engine, connection }
     }
 }
 
@@ -109,9 +107,5 @@ impl Look {
             Engine::Postgres => "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1",
         };
         self.texts(sql, "name").await
-    }
-
-    pub async fn close(self) {
-        self.connection.close().await.expect("the look closes");
     }
 }

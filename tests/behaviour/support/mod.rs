@@ -1,7 +1,7 @@
 //! What the tests stand on: databases, a shop with its actors, and the payment provider as a test sees it.
 
-mod acts;
 mod actor;
+mod acts;
 mod database;
 mod news;
 mod postgres;
@@ -12,10 +12,11 @@ mod shop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 pub use self::{
-    acts::{Attempt, tea},
     actor::{Actor, code, outcome},
+    acts::{Known, tea},
     database::{Database, Engine},
     news::News,
+    setting::fresh_file,
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
 
@@ -58,11 +59,7 @@ pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 /// Waits until something holds, for ten seconds at the most.
@@ -73,6 +70,14 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
             return found;
         }
         assert!(std::time::Instant::now() < deadline, "not within ten seconds: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+}
+
+/// Does something, and expects that no row came or went.
+pub async fn writing_nothing<T>(shop: &Shop, act: impl AsyncFnOnce() -> T) -> T {
+    let before = shop.rows().await;
+    let done = act().await;
+    assert_eq!(shop.rows().await, before);
+    done
 }

@@ -21,30 +21,17 @@ impl News {
     }
 
     pub fn of_session(session: &str, status: &'static str) -> Self {
-        Self {
-            event_id: fresh("evt_test_"),
-            session: session.to_owned(),
-            status,
-            minor: 2990,
-            currency: "EUR",
-        }
+        Self { event_id: fresh("evt_test_"), session: session.to_owned(), status, minor: 2990, currency: "EUR" }
     }
 
     /// Other money than was asked for.
     pub fn received(self, minor: i64, currency: &'static str) -> Self {
-        Self {
-            minor,
-            currency,
-            ..self
-        }
+        Self { minor, currency, ..self }
     }
 
     /// The same news as another event.
     pub fn told_anew(&self) -> Self {
-        Self {
-            event_id: fresh("evt_test_"),
-            ..self.clone()
-        }
+        Self { event_id: fresh("evt_test_"), ..self.clone() }
     }
 
     pub fn body(&self) -> String {

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::{
     runtime,
-    setting::{fresh, is_root, setting},
+    setting::{database_prefix, fresh, is_root, setting},
 };
 
 const SETTINGS: [&str; 8] = [
@@ -40,12 +40,11 @@ pub enum Source {
 
 impl Source {
     pub fn find() -> Self {
-        if let Ok(url) = std::env::var("ORDERPAY_TEST_POSTGRES_URL") {
+        if let Some(url) = environment("ORDERPAY_TEST_POSTGRES_URL") {
             return Self::Server(url.parse().expect("ORDERPAY_TEST_POSTGRES_URL is a URL"));
         }
-        let mut places: Vec<PathBuf> = std::env::var_os("PATH")
-            .map(|path| std::env::split_paths(&path).collect())
-            .unwrap_or_default();
+        let mut places: Vec<PathBuf> =
+            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         places.extend(told_by_pg_config());
         places.extend(installed_by_debian());
         let complete = |place: &PathBuf| ["initdb", "pg_ctl", "postgres"].iter().all(|name| place.join(name).exists());
@@ -59,11 +58,20 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Server(url) => write!(f, "the PostgreSQL of {}", url.host_str().unwrap_or("ORDERPAY_TEST_POSTGRES_URL")),
+            Self::Server(url) => {
+                write!(f, "the PostgreSQL of {}", url.host_str().unwrap_or("ORDERPAY_TEST_POSTGRES_URL"))
+            }
             Self::Programs(place) => write!(f, "on a PostgreSQL that they start themselves from {}", place.display()),
-            Self::Missing => f.write_str("not on PostgreSQL: neither its programs nor ORDERPAY_TEST_POSTGRES_URL were found"),
+            Self::Missing => {
+                f.write_str("not on PostgreSQL: neither its programs nor ORDERPAY_TEST_POSTGRES_URL were found")
+            }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "these are the tests' own settings, not the program's")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn told_by_pg_config() -> Option<PathBuf> {
@@ -79,7 +87,7 @@ fn installed_by_debian() -> Vec<PathBuf> {
     let mut versions: Vec<PathBuf> = versions.flatten().map(|version| version.path()).collect();
     versions.sort_by_key(|version| {
         let name = version.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        std::cmp::Reverse(name.parse::<f64>().map_or(0, |number| (number * 10.0) as u32))
+        std::cmp::Reverse(name.split('.').next().and_then(|major| major.parse::<u32>().ok()))
     });
     versions.into_iter().map(|version| version.join("bin")).collect()
 }
@@ -99,7 +107,7 @@ impl Server {
                 Source::Server(url) => Some(Self::prepare(url.clone())),
                 Source::Programs(place) => Some(Self::prepare(start(place))),
                 Source::Missing => {
-                    let required = std::env::var("ORDERPAY_TEST_POSTGRES").is_ok_and(|value| value == "required");
+                    let required = environment("ORDERPAY_TEST_POSTGRES").is_some_and(|value| value == "required");
                     assert!(!required, "PostgreSQL is required, and neither its programs nor a URL were found");
                     None
                 }
@@ -108,9 +116,7 @@ impl Server {
     }
 
     fn prepare(url: Url) -> Self {
-        // The process's number keeps apart those who share a server.
-        let template = format!("orderpay_tests_{}", std::process::id());
-        let server = Self { url, template };
+        let server = Self { url, template: database_prefix() };
         server.run(&[
             format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", server.template),
             format!("CREATE DATABASE {}", server.template),
@@ -172,10 +178,7 @@ fn start(programs: &Path) -> Url {
         let log = fs::read_to_string(data.join("log")).unwrap_or_default();
         assert!(ended.success(), "{program} failed: {ended}\n{log}");
     };
-    run(
-        "initdb",
-        &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
-    );
+    run("initdb", &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
     let place = data.to_str().expect("a path that is text");
     let settings: String = SETTINGS.map(|setting| format!("-c {setting} ")).concat();
     let options = format!("{settings} -c unix_socket_directories='{place}'");

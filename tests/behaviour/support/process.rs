@@ -1,12 +1,15 @@
 //! The program itself, as a child process.
 
 use std::{
+    fs::{self, File},
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
+
+use super::setting::{fresh, setting};
 
 /// How long a process may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,11 +41,14 @@ pub struct Process {
 impl Process {
     /// Starts it, and waits until it says where it listens.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = orderpay(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        Self::of(orderpay(arguments))
+    }
+
+    /// Starts the program as it is told to, and waits until it says where it listens.
+    pub fn of(mut command: Command) -> Self {
+        let log = setting().directory.join(fresh("process-"));
+        let file = File::create(&log).expect("a log");
+        let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let (found, told) = mpsc::channel();
         // Reads to the end, so that the process never writes to a closed pipe.
@@ -53,11 +59,11 @@ impl Process {
                 }
             }
         });
-        let mut process = Self {
-            child,
-            url: String::new(),
-        };
-        process.url = told.recv_timeout(PATIENCE).expect("it says where it listens");
+        let mut process = Self { child, url: String::new() };
+        match told.recv_timeout(PATIENCE) {
+            Ok(url) => process.url = url,
+            Err(_) => panic!("it does not listen: {}", fs::read_to_string(log).unwrap_or_default()),
+        }
         process
     }
 

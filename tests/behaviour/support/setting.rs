@@ -22,8 +22,9 @@ pub struct Setting {
     _guardian: Child,
 }
 
-/// Stops the cluster, if one was started in `$1`, and removes the directory, once nobody holds the other end of its input any more. A
-/// terminal's Ctrl-C reaches the whole group of processes, so it pays no heed to that. SIGQUIT is PostgreSQL's immediate shutdown.
+/// Once nobody holds the other end of its input any more: stops the cluster, if one was started in `$1`; removes the databases that begin
+/// with `$2` from a server that was there already; and removes the directory. A terminal's Ctrl-C reaches the whole group of processes, so
+/// it pays no heed to that. SIGQUIT is PostgreSQL's immediate shutdown.
 const GUARDIAN: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
@@ -32,8 +33,18 @@ if [ -f "$1/postgres/postmaster.pid" ]; then
     kill -QUIT "$postmaster"
     while kill -0 "$postmaster" 2>/dev/null; do sleep 0.05; done
 fi
+if [ -n "$ORDERPAY_TEST_POSTGRES_URL" ]; then
+    ours="SELECT 'DROP DATABASE ' || datname || ' WITH (FORCE)' FROM pg_database WHERE datname ~ '^$2(_[0-9]+)?$'"
+    psql --dbname "$ORDERPAY_TEST_POSTGRES_URL" --no-align --tuples-only --command "$ours" |
+        psql --dbname "$ORDERPAY_TEST_POSTGRES_URL"
+fi
 rm -rf "$1"
 "#;
+
+/// What the names of this process's databases begin with, where others share the server.
+pub fn database_prefix() -> String {
+    format!("orderpay_tests_{}", std::process::id())
+}
 
 pub fn setting() -> &'static Setting {
     static SETTING: OnceLock<Setting> = OnceLock::new();
@@ -46,6 +57,7 @@ pub fn setting() -> &'static Setting {
         let guardian = Command::new("sh")
             .args(["-c", GUARDIAN, "guardian"])
             .arg(&directory)
+            .arg(database_prefix())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -54,11 +66,7 @@ pub fn setting() -> &'static Setting {
             .expect("a guardian");
         let postgres = Source::find();
         say(&format!("behaviour tests run on SQLite and {postgres}"));
-        Setting {
-            directory,
-            postgres,
-            _guardian: guardian,
-        }
+        Setting { directory, postgres, _guardian: guardian }
     })
 }
 
@@ -71,6 +79,12 @@ pub fn say(line: &str) {
 pub fn fresh(prefix: &str) -> String {
     static NAMES: AtomicUsize = AtomicUsize::new(1);
     format!("{prefix}{}", NAMES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The URL of a SQLite database that is not there yet.
+pub fn fresh_file(name: &str) -> String {
+    let file = setting().directory.join(format!("{}.db", fresh(&format!("{name}-"))));
+    format!("sqlite://{}?mode=rwc", file.display())
 }
 
 /// Whether this process may do everything, and so may not run PostgreSQL itself.

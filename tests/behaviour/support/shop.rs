@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::Instant,
 };
 
 use chrono::{DateTime, Duration, Utc};
@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{
-    acts::Attempt,
     actor::Actor,
+    acts::Attempt,
     database::{Database, Look},
     news::News,
 };
@@ -40,6 +40,8 @@ pub struct Shop(Arc<Inner>);
 struct Inner {
     database: Database,
     url: String,
+    /// Where the payment provider's API is.
+    sandbox_url: String,
     clock: Clock,
     statements: Arc<Mutex<Vec<String>>>,
     client: reqwest::Client,
@@ -56,7 +58,7 @@ impl Shop {
     /// A shop with other settings; `settings` are flags.
     pub async fn open_with(database: Database, settings: &[&str]) -> Self {
         // The sandbox stamps its news by the machine's time, so ours must begin there.
-        let clock = Clock::manual(DateTime::<Utc>::from(SystemTime::now()));
+        let clock = Clock::manual(Clock::System.now());
         let statements = Arc::new(Mutex::new(vec![]));
         let heard = Arc::clone(&statements);
         let instruments = Instruments {
@@ -65,15 +67,32 @@ impl Shop {
         };
         let running = start(config(&database, settings), instruments).await;
         let running = running.expect("the server starts");
+        let url = format!("http://{}", running.address);
         Self(Arc::new(Inner {
             database,
-            url: format!("http://{}", running.address),
+            sandbox_url: format!("{url}/sandbox"),
+            url,
             clock,
             statements,
             client: client(),
             keys: AtomicUsize::new(1),
             look: OnceCell::new(),
             running: Mutex::new(Some(running)),
+        }))
+    }
+
+    /// The same database as a process serves it that listens elsewhere. It has the machine's time.
+    pub fn at(&self, url: &str, sandbox_url: &str) -> Self {
+        Self(Arc::new(Inner {
+            database: self.0.database.clone(),
+            url: url.to_owned(),
+            sandbox_url: sandbox_url.to_owned(),
+            clock: Clock::System,
+            statements: Arc::default(),
+            client: client(),
+            keys: AtomicUsize::new(1),
+            look: OnceCell::new(),
+            running: Mutex::new(None),
         }))
     }
 
@@ -106,11 +125,6 @@ impl Shop {
         Actor::new(self, Kind::Service, "checkout", scopes)
     }
 
-    /// Somebody without a token.
-    pub fn passer_by(&self) -> Actor {
-        Actor::with_token(self, "")
-    }
-
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.url)
     }
@@ -121,6 +135,10 @@ impl Shop {
 
     pub fn engine(&self) -> super::Engine {
         self.0.database.engine
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.0.database.url
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -156,6 +174,15 @@ impl Shop {
         self.database().await.number(&sql).await
     }
 
+    /// Waits until there is such a row, for ten seconds at the most.
+    pub async fn comes_to_have(&self, rows: &str) {
+        let begun = Instant::now();
+        while self.count(rows).await == 0 {
+            assert!(begun.elapsed().as_secs() < 10, "not within ten seconds: {rows}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// How many rows each table has.
     pub async fn rows(&self) -> BTreeMap<String, i64> {
         let mut rows = BTreeMap::new();
@@ -189,7 +216,7 @@ impl Shop {
     }
 
     async fn asks_provider(&self, path: &str) -> Value {
-        let request = self.client().get(self.url(&format!("/sandbox/v1/{path}")));
+        let request = self.client().get(format!("{}/v1/{path}", self.0.sandbox_url));
         let request = request.bearer_auth(api_key(WEBHOOK_SECRET.as_bytes()));
         request.send().await.unwrap().json().await.expect("the provider answers")
     }
@@ -208,7 +235,7 @@ impl Shop {
 
     /// The next call of this operation meets this fault.
     pub async fn provider_will(&self, operation: &str, fault: &str) {
-        let request = self.client().post(self.url("/sandbox/v1/faults"));
+        let request = self.client().post(format!("{}/v1/faults", self.0.sandbox_url));
         let request = request.bearer_auth(api_key(WEBHOOK_SECRET.as_bytes()));
         let arm = json!({ "operation": operation, "fault": fault, "times": 1 });
         let answer = request.json(&arm).send().await.expect("the provider answers");
@@ -261,9 +288,9 @@ fn config(database: &Database, settings: &[&str]) -> Config {
         "sqlite::memory:",
         "--return-origins",
         "https://shop.example",
-        "--introspection",
-        "on",
     ];
-    let cli = Cli::try_parse_from(usual.iter().chain(settings)).expect("the settings are understood");
+    let introspection: &[&str] = if settings.contains(&"--introspection") { &[] } else { &["--introspection", "on"] };
+    let arguments = usual.iter().chain(introspection).chain(settings);
+    let cli = Cli::try_parse_from(arguments).expect("the settings are understood");
     cli.settings.check().expect("the settings are right")
 }

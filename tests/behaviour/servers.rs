@@ -1,0 +1,265 @@
+//! Several processes on one database: the truth is in the database, and none of them is needed.
+
+use std::thread;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::{
+    Engine, JWT_SECRET, News, Shop, WEBHOOK_SECRET, code, eventually, fresh_file, process::Process, run,
+};
+
+on_each_database![
+    two_servers_migrate_an_empty_database_at_once,
+    an_order_is_paid_across_processes,
+    one_key_at_two_servers_makes_one_order,
+    clicks_at_two_servers_open_one_session,
+    an_attempt_outlives_the_server_that_began_it,
+    a_provider_that_is_gone_is_unavailable,
+];
+
+/// Two servers on one database, and the payment provider as a process of its own.
+struct Mall {
+    sandbox: Process,
+    servers: [Process; 2],
+    /// The shop as each of the servers shows it.
+    shops: [Shop; 2],
+}
+
+impl Mall {
+    /// In place of the server that the shop came with.
+    async fn open(shop: &Shop) -> Self {
+        shop.stop().await;
+        let sandbox = Process::start(&[
+            "--listen=127.0.0.1:0",
+            "--sandbox-webhook-secret",
+            WEBHOOK_SECRET,
+            "--sandbox-database-url",
+            &fresh_file("sandbox"),
+            "sandbox",
+        ]);
+        let servers = [(); 2].map(|()| serve(shop.database_url(), &sandbox.url));
+        let shops = servers.each_ref().map(|server| shop.at(&server.url, &sandbox.url));
+        Self { sandbox, servers, shops }
+    }
+}
+
+fn serve(database_url: &str, sandbox_url: &str) -> Process {
+    Process::start(&[
+        "--database-url",
+        database_url,
+        "--listen=127.0.0.1:0",
+        "--jwt-secret",
+        JWT_SECRET,
+        "--providers=sandbox",
+        "--sandbox-url",
+        sandbox_url,
+        "--sandbox-webhook-secret",
+        WEBHOOK_SECRET,
+        "--return-origins=https://shop.example",
+        "serve",
+    ])
+}
+
+/// Somewhere that nobody listens.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+#[test]
+fn a_server_that_is_told_to_end_ends_well() {
+    let server = serve(&fresh_file("ends-well"), NOWHERE);
+
+    assert_eq!(server.ends_by_sigterm().code(), Some(0));
+}
+
+#[test]
+fn a_sandbox_that_is_told_to_end_ends_well() {
+    let database = fresh_file("sandbox");
+    let sandbox = Process::start(&[
+        "--listen=127.0.0.1:0",
+        "--sandbox-webhook-secret=secret",
+        "--sandbox-database-url",
+        &database,
+        "sandbox",
+    ]);
+
+    assert_eq!(sandbox.ends_by_sigterm().code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_told_to_end_finishes_what_runs() {
+    run(Engine::Sqlite, async |shop| {
+        let Mall { sandbox, servers: [ending, other], shops: [shop, _] } = Mall::open(&shop).await;
+        let order = shop.adas_order().await;
+        shop.provider_will("create_session", "slow").await;
+        let running = tokio::spawn({
+            let (ada, order) = (shop.user("ada"), order.clone());
+            async move { ada.tries_to_pay(&order, json!({})).await }
+        });
+        shop.comes_to_have("payment_attempt").await;
+
+        let ended = tokio::task::spawn_blocking(|| ending.ends_by_sigterm()).await.unwrap();
+
+        let answer = running.await.unwrap();
+        assert_eq!((&answer["attempt"]["status"], ended.code()), (&json!("PENDING"), Some(0)));
+        drop((sandbox, other));
+    });
+}
+
+async fn two_servers_migrate_an_empty_database_at_once(shop: Shop) {
+    shop.stop().await;
+    let url = match shop.engine() {
+        Engine::Sqlite => fresh_file("empty"),
+        Engine::Postgres => {
+            shop.database().await.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+            shop.database_url().to_owned()
+        }
+    };
+
+    let starting = [(); 2].map(|()| {
+        let url = url.clone();
+        thread::spawn(move || serve(&url, NOWHERE))
+    });
+
+    for server in starting.map(|starting| starting.join().expect("it starts")) {
+        let ready = shop.client().get(format!("{}/readyz", server.url)).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+    }
+}
+
+async fn an_order_is_paid_across_processes(shop: Shop) {
+    let mall = Mall::open(&shop).await;
+    let (order, attempt) = mall.shops[0].open_attempt().await;
+
+    mall.shops[0].shopper_pays(&attempt).await;
+
+    let seen = mall.shops[1].user("ada").looks_at(&order).await;
+    assert_eq!([&seen["status"], &seen["paymentAttempts"][0]["status"]], ["PAID", "SUCCEEDED"]);
+}
+
+// rules I1, K8
+async fn one_key_at_two_servers_makes_one_order(shop: Shop) {
+    let mall = Mall::open(&shop).await;
+    let mut requests = JoinSet::new();
+    for at in 0..10 {
+        let shop = mall.shops[at % 2].clone();
+        let input =
+            json!({ "owner": { "kind": "USER", "id": "ada" }, "cart": crate::support::tea(), "idempotencyKey": "k" });
+        requests.spawn(async move { shop.checkout().does("createOrder", input, "order { id }").await });
+    }
+
+    let mut answers = requests.join_all().await;
+
+    answers.dedup();
+    assert_eq!((answers.len(), code(&answers[0]), shop.count("orders").await), (1, &Value::Null, 1));
+}
+
+// rule T2
+async fn clicks_at_two_servers_open_one_session(shop: Shop) {
+    let mall = Mall::open(&shop).await;
+    let order = mall.shops[0].adas_order().await;
+    let mut clicks = JoinSet::new();
+    for at in 0..6 {
+        let (ada, order) = (mall.shops[at % 2].user("ada"), order.clone());
+        let key = json!({ "idempotencyKey": format!("click {at}") });
+        clicks.spawn(async move { ada.tries_to_pay(&order, key).await["attempt"]["externalId"].take() });
+    }
+
+    let mut sessions = clicks.join_all().await;
+
+    sessions.dedup();
+    assert_eq!((sessions.len(), sessions[0].is_string(), shop.count("payment_attempt").await), (1, true, 1));
+}
+
+// rules T1, I3, P6
+async fn an_attempt_outlives_the_server_that_began_it(shop: Shop) {
+    let Mall { sandbox, servers: [first, second], shops: [dying, living] } = Mall::open(&shop).await;
+    let order = living.adas_order().await;
+    living.provider_will("create_session", "slow").await;
+    let waiting = tokio::spawn({
+        let (ada, order) = (dying.user("ada"), order.clone());
+        async move { ada.tries_to_pay(&order, json!({})).await }
+    });
+    let begun = eventually("the session is opened, and not answered", async || {
+        let seen = living.user("ada").looks_at(&order).await;
+        let attempt = seen["paymentAttempts"][0]["id"].as_str()?.to_owned();
+        living.session_of(&attempt).await["id"].is_string().then_some(attempt)
+    })
+    .await;
+
+    drop(first);
+    let answer = waiting.await;
+    let taken_up = living.user("ada").tries_to_pay(&order, json!({ "idempotencyKey": "another" })).await;
+
+    assert!(answer.is_err(), "the first server answered: {answer:?}");
+    let attempt = &taken_up["attempt"];
+    assert_eq!(json!([attempt["id"], attempt["status"]]), json!([begun, "PENDING"]));
+    assert_eq!(attempt["externalId"], living.session_of(&begun).await["id"]);
+    drop((sandbox, second));
+}
+
+// rule T1
+async fn a_provider_that_is_gone_is_unavailable(shop: Shop) {
+    let Mall { sandbox, servers, shops: [shop, _] } = Mall::open(&shop).await;
+    let order = shop.adas_order().await;
+
+    drop(sandbox);
+    let refused = shop.user("ada").tries_to_pay(&order, json!({})).await;
+
+    assert_eq!([code(&refused), &refused["attempt"]["status"]], ["PROVIDER_UNAVAILABLE", "FAILED"]);
+    drop(servers);
+}
+
+/// Tells news to a server as a provider does: again and again until it is acknowledged.
+async fn tells(shop: Shop, news: News) {
+    for _ in 0..50 {
+        if shop.webhook(&news.body()).await == 204 {
+            return;
+        }
+    }
+    panic!("never acknowledged: {news:?}");
+}
+
+/// 200 times the news that an attempt succeeded, and contradicting news between, to both servers at once; then looks at what is booked.
+async fn races(shop: Shop, as_one_event: bool) {
+    let mall = Mall::open(&shop).await;
+    let (order, attempt) = mall.shops[0].open_attempt().await;
+    let success = News::that(&attempt, "succeeded");
+    let mut told = vec![];
+    for at in 0..200 {
+        told.push(if as_one_event { success.clone() } else { success.told_anew() });
+        if at % 4 == 0 {
+            told.push(News::that(&attempt, ["failed", "cancelled", "expired"][at / 4 % 3]));
+        }
+    }
+
+    let mut telling = JoinSet::new();
+    for (at, news) in told.into_iter().enumerate() {
+        telling.spawn(tells(mall.shops[at % 2].clone(), news));
+    }
+    telling.join_all().await;
+
+    let seen = mall.shops[0].user("ada").looks_at(&order).await;
+    let booked = [
+        shop.count("payment_transaction").await,
+        shop.count("order_snapshot").await,
+        shop.count("reconciliation_case").await,
+        // Made, then paid: one change each.
+        shop.count("outbox WHERE topic = 'ORDER'").await,
+    ];
+    assert_eq!(
+        json!([seen["status"], seen["paymentAttempts"][0]["status"], seen["payments"][0]["status"], booked]),
+        json!(["PAID", "SUCCEEDED", "ACTIVE", [1, 1, 0, 2]])
+    );
+}
+
+// rule T6: between servers there is only PostgreSQL
+#[test]
+fn two_hundred_copies_of_one_success_among_contradictions_pay_once() {
+    run(Engine::Postgres, async |shop| races(shop, true).await);
+}
+
+// rule T6
+#[test]
+fn two_hundred_successes_among_contradictions_pay_once() {
+    run(Engine::Postgres, async |shop| races(shop, false).await);
+}
