@@ -7,7 +7,10 @@ use crate::{
     config::ReturnOrigins,
     db::Database,
     provider::Providers,
-    service::order::{NewOrder, create_order},
+    service::{
+        order::{NewOrder, create_order},
+        order_list,
+    },
 };
 use entity::{
     cart::{Cart, Draft, Line},
@@ -94,6 +97,25 @@ async fn the_examples_of_the_page_fit_the_schema() {
         let answer = schema.execute(checkout(), prepared.unwrap()).await;
         assert!(answer.is_ok(), "{}: {:?}", example.query, answer.errors);
     }
+}
+
+// rules A2, L1
+#[tokio::test]
+async fn a_forged_cursor_does_not_tell_whether_a_foreign_order_exists() {
+    let schema = Schema::new(app().await);
+    let made = shown(&schema.execute(checkout(), prepared("{ orders(first: 1) { nodes { id } } }")).await);
+    let foreign = made.pointer("/data/orders/nodes/0/id").and_then(|id| id.as_str()).unwrap().parse().unwrap();
+    let missing = entity::id::OrderId::new(chrono::DateTime::UNIX_EPOCH);
+    let grace = Owner { kind: OwnerKind::User, id: "grace".into() };
+    let answer = async |id| {
+        let cursor = order_list::forged(grace.clone(), id);
+        let query = format!("{{ viewer {{ orders(after: {cursor:?}) {{ nodes {{ id }} }} }} }}");
+        let caller = Caller { kind: CallerKind::User, id: "grace".into(), scopes: [].into() };
+        shown(&schema.execute(caller, prepared(&query)).await)
+    };
+    let told = answer(foreign).await;
+    assert_eq!(told, answer(missing).await);
+    assert_eq!(told.pointer("/errors/0/extensions/code").and_then(|code| code.as_str()), Some("INVALID_INPUT"));
 }
 
 /// All that the schema says of itself to somebody who may do everything.

@@ -117,12 +117,16 @@ async fn record(
     }
     tx.commit().await?;
     settle::unpark(app, &recorded.provider, &session.external_id).await?;
-    let must_end =
-        problem.is_some() && (recorded.status.is_open() || (is_open && recorded.status.ended_without_money()));
-    if must_end && let Err(error) = cancel(app, &recorded).await {
+    let is_live = recorded.status.is_open() || (is_open && recorded.status.ended_without_money());
+    if problem.is_none() || !is_live {
+        return Ok((recorded, problem));
+    }
+    if let Err(error) = cancel(app, &recorded).await {
         tracing::warn!(attempt = %attempt.id, ?error, "a session that must not be paid stays open at the provider");
     }
-    Ok((recorded, problem))
+    let ended = attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))?;
+    // Whether it could be ended or not: nobody is sent there.
+    Ok((Model { redirect_url: None, client_secret: None, ..ended }, problem))
 }
 
 /// Why a session that was just opened must not be paid any more; `None` if it may, or if it is over anyway.
@@ -137,7 +141,7 @@ async fn why_not_pay(
         Status::Succeeded => Ok(None),
         // It was given up while the provider was still opening it.
         Status::Failed | Status::Cancelled | Status::Expired if before.status.ended_without_money() => {
-            Ok(Some(Problem::ProviderUnavailable))
+            Ok(Some(order::awaiting_payment(order).err().unwrap_or(Problem::ProviderUnavailable)))
         }
         Status::Failed | Status::Cancelled | Status::Expired => Ok(None),
         Status::Created | Status::Pending | Status::Processing => match attempt::may_be_charged(tx, order).await {

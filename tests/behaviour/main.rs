@@ -23,6 +23,7 @@ mod claims;
 mod commands;
 mod conflicts;
 mod costs;
+mod double_charges;
 mod foreign;
 mod http;
 mod lists;

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 pub use self::{
     actor::{Actor, code, outcome},
-    acts::{Known, tea},
+    acts::{Attempt, Known, tea},
     database::{Database, Engine},
     news::News,
     setting::fresh_file,

@@ -1,0 +1,104 @@
+//! Nobody pays an order twice, and no success is lost, although two sessions or two reports cross.
+
+use serde_json::{Value, json};
+
+use crate::support::{Attempt, News, Shop, code, eventually};
+
+on_each_database![
+    a_retry_on_an_order_paid_meanwhile_opens_no_session,
+    a_session_that_opens_on_an_order_paid_meanwhile_is_ended,
+    a_success_is_not_lost_to_a_reused_event_id,
+    two_reports_in_one_request_show_each_its_own_result,
+    an_attempt_whose_news_never_came_is_asked_after,
+];
+
+/// An attempt that the checkout gave up although its page is still open in the shopper's browser.
+async fn given_up_but_open(shop: &Shop) -> (String, Attempt) {
+    let (order, attempt) = shop.open_attempt().await;
+    shop.checkout().reports(&attempt.external_id, "CANCELLED", "29.90").await;
+    (order, attempt)
+}
+
+// rules T1, T2, I3
+async fn a_retry_on_an_order_paid_meanwhile_opens_no_session(shop: Shop) {
+    let (order, first) = given_up_but_open(&shop).await;
+    shop.provider_will("create_session", "request_lost").await;
+    let ada = shop.user("ada");
+    let second = ada.tries_to_pay(&order, json!({ "idempotencyKey": "second" })).await;
+    assert_eq!(code(&second), "OUTCOME_UNKNOWN");
+    shop.shopper_pays(&first).await;
+
+    let at_once = ada.tries_to_pay(&order, json!({ "idempotencyKey": "second" })).await;
+    // By then nobody can be waiting for the lost answer any more.
+    shop.moves_time_by(chrono::Duration::seconds(60));
+    let later = ada.tries_to_pay(&order, json!({ "idempotencyKey": "second" })).await;
+
+    assert_eq!([code(&at_once), code(&later)], ["OUTCOME_UNKNOWN", "ORDER_ALREADY_PAID"]);
+    let session = shop.session_of(second["attempt"]["id"].as_str().unwrap()).await;
+    assert_eq!(session["error"]["code"], "session_not_found", "{session}");
+}
+
+// rule T5
+async fn a_session_that_opens_on_an_order_paid_meanwhile_is_ended(shop: Shop) {
+    let (order, first) = given_up_but_open(&shop).await;
+    shop.provider_will("create_session", "slow").await;
+    let ada = shop.user("ada");
+    let second = ada.tries_to_pay(&order, json!({}));
+    let paid = async {
+        shop.comes_to_have("payment_attempt WHERE status = 'CREATED'").await;
+        shop.shopper_pays(&first).await;
+    };
+
+    let (second, ()) = tokio::join!(second, paid);
+
+    assert_eq!([code(&second), &second["attempt"]["redirectUrl"]], [&json!("ORDER_ALREADY_PAID"), &Value::Null]);
+    let id = second["attempt"]["id"].as_str().unwrap();
+    eventually("its session is cancelled", async || (shop.session_of(id).await["status"] == "cancelled").then_some(()))
+        .await;
+}
+
+// rules T3, T4
+async fn a_success_is_not_lost_to_a_reused_event_id(shop: Shop) {
+    let (order, attempt) = shop.open_attempt().await;
+    let event = json!({ "eventId": "1" });
+    shop.checkout().reports_with(&attempt.external_id, "PROCESSING", "29.90", event.clone()).await;
+
+    let payload = shop.checkout().reports_with(&attempt.external_id, "SUCCEEDED", "29.90", event).await;
+
+    assert_eq!([&payload["alreadyProcessed"], &payload["order"]["status"]], [&json!(false), &json!("PAID")]);
+    let mut again = News::that(&attempt, "succeeded");
+    again.event_id = "1".into();
+    shop.hears(&again).await;
+    let ada = shop.user("ada").looks_at(&order).await;
+    assert_eq!(ada["paymentSummary"]["amountCaptured"]["amount"], "29.90");
+}
+
+async fn two_reports_in_one_request_show_each_its_own_result(shop: Shop) {
+    let (_, attempt) = shop.open_attempt().await;
+    let document = "mutation ($first: UpdateAttemptToPayInput!, $second: UpdateAttemptToPayInput!) {
+        first: updateAttemptToPay(input: $first) { order { ...shown } }
+        second: updateAttemptToPay(input: $second) { order { ...shown } } }
+        fragment shown on Order { status paymentAttempts { status } paymentSummary { amountCaptured { amount } } }";
+    let report = |status: &str| json!({ "attemptExternalId": attempt.external_id, "status": status, "totalAmount": "29.90", "currency": "EUR" });
+    let reports = json!({ "first": report("PROCESSING"), "second": report("SUCCEEDED") });
+
+    let answer = shop.checkout().sees(document, reports).await;
+
+    let shown = |status: &str, attempt: &str, amount: &str| {
+        let captured = json!({ "amountCaptured": { "amount": amount } });
+        json!({ "order": { "status": status, "paymentAttempts": [{ "status": attempt }], "paymentSummary": captured } })
+    };
+    assert_eq!(answer["first"], shown("AWAITING_PAYMENT", "PROCESSING", "0.00"));
+    assert_eq!(answer["second"], shown("PAID", "SUCCEEDED", "29.90"));
+}
+
+// rule W3
+async fn an_attempt_whose_news_never_came_is_asked_after(shop: Shop) {
+    let (order, attempt) = shop.open_attempt().await;
+    shop.shopper_pays_with(&attempt, "tok_no_webhook").await;
+
+    let again = shop.user("ada").tries_to_pay(&order, json!({})).await;
+
+    assert_eq!(code(&again), "ORDER_ALREADY_PAID");
+    assert_eq!(shop.user("ada").looks_at(&order).await["status"], "PAID");
+}
