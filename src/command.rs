@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{IsTerminal, Write},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -13,10 +14,12 @@ use crate::{
     auth::{KeySource, Kind, Scope, mint},
     clock::Clock,
     config::{Config, LogFormat, Purpose, Settings},
-    db::Database,
     development, graphql,
     server::{self, Instruments, Running, ServerError, failed},
 };
+
+/// A token that is good for less is of no use; one that is good for longer is never taken back.
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
 
 /// orderpay: a GraphQL server for orders and the payments made for them.
 ///
@@ -35,7 +38,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve GraphQL, webhooks and, in development, GraphiQL (what happens without a command too)
     Serve,
-    /// Bring the database's schema up to date, and end
+    /// Bring the database's schema up to date, and exit
     Migrate,
     /// Print the GraphQL schema in the schema definition language
     Schema,
@@ -47,11 +50,11 @@ pub enum Command {
         /// The caller's id, 1 to 255 characters
         #[arg(long, value_parser = subject)]
         sub: String,
-        /// What a service may do, names with spaces between [default: everything]
-        #[arg(long, value_parser = scopes)]
+        /// What a service may do
+        #[arg(long, value_parser = scopes, help = scope_help())]
         scope: Option<BTreeSet<Scope>>,
-        /// How long it is good for: 30s, 15m, 1h, 7d
-        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        /// How long it is good for, 1s to 365d: 30s, 15m, 1h, 7d
+        #[arg(long, default_value = "1h", value_parser = ttl)]
         ttl: Duration,
     },
     /// Run the sandbox payment provider as a process of its own
@@ -67,6 +70,15 @@ fn scopes(names: &str) -> Result<BTreeSet<Scope>, String> {
         name.parse().map_err(|()| format!("{name:?} is none of {}", Scope::ALL.map(Scope::name).join(", ")))
     };
     names.split_whitespace().map(scope).collect()
+}
+
+fn scope_help() -> String {
+    format!("What a service may do, space-separated: {} [default: all of them]", Scope::ALL.map(Scope::name).join(" "))
+}
+
+fn ttl(text: &str) -> Result<Duration, &'static str> {
+    let ttl = humantime::parse_duration(text).ok().filter(|ttl| TTL.contains(ttl));
+    ttl.ok_or("must be 1s to 365d, a number and its unit")
 }
 
 /// Does what the command line says.
@@ -87,7 +99,10 @@ pub async fn run(cli: Cli) -> Result<(), ServerError> {
 }
 
 fn checked(settings: Settings, purpose: Purpose) -> Result<Config, ServerError> {
-    let config = settings.check_for(purpose).map_err(failed("orderpay can't start"))?;
+    let config = match purpose {
+        Purpose::Serve | Purpose::Sandbox => settings.check_for(purpose).map_err(failed("orderpay can't start")),
+        Purpose::Migrate | Purpose::Token => settings.check_for(purpose).map_err(ServerError::from),
+    }?;
     log(&config)?;
     Ok(config)
 }
@@ -101,7 +116,7 @@ fn log(config: &Config) -> Result<(), ServerError> {
         .with_writer(std::io::stderr);
     let set = match config.log_format {
         LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
     };
     set.map_err(failed("the log can't be opened"))
 }
@@ -143,8 +158,7 @@ fn print(text: &str) -> Result<(), ServerError> {
 }
 
 async fn migrate(config: &Config) -> Result<(), ServerError> {
-    let opened = Database::open(config.database_url.as_str(), 1).await;
-    let db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
+    let db = server::open_database(config, 1).await?;
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
     db.close().await.map_err(failed("the database can't be closed"))
 }
@@ -156,6 +170,9 @@ fn token(
     scopes: Option<&BTreeSet<Scope>>,
     ttl: Duration,
 ) -> Result<(), ServerError> {
+    if scopes.is_some() && kind != Kind::Service {
+        return Err(failed("--scope")("only a service has scopes: leave it out, or say --kind service"));
+    }
     let secret = match &config.keys {
         Some(KeySource::Secret(secret)) => secret.clone(),
         None => development::secret().map_err(failed("the development secret can't be kept"))?,
@@ -214,5 +231,27 @@ mod tests {
             let told = told(sub, scope).unwrap_err();
             assert!(told.contains(mistake), "{told}");
         }
+    }
+
+    #[test]
+    fn a_token_is_good_for_a_second_to_a_year() {
+        let told = |ttl: &str| {
+            let told = Cli::try_parse_from(["orderpay", "token", "--kind=user", "--sub=ada", "--ttl", ttl]);
+            told.map(drop).map_err(|error| error.to_string())
+        };
+        for good in ["1s", "15m", "365d"] {
+            assert_eq!(told(good), Ok(()), "{good}");
+        }
+        for bad in ["0s", "999ms", "366d", "soon", "60"] {
+            let told = told(bad).unwrap_err();
+            assert!(told.contains("must be 1s to 365d"), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_service_has_scopes() {
+        let arguments = ["orderpay", "token", "--kind=user", "--sub=ada", "--scope=orders:read"];
+        let refused = run(Cli::try_parse_from(arguments).unwrap()).await.unwrap_err();
+        assert!(refused.to_string().starts_with("--scope: only a service has scopes"), "{refused}");
     }
 }

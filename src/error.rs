@@ -44,6 +44,8 @@ pub enum Problem {
         expected: Money,
         amount_due: Money,
     },
+    /// There is nothing to pay: the order is free, or its payments cover it.
+    NothingDue,
     AttemptNotFound,
     /// Reported money was not accepted and waits for a decision (rule T5).
     AttemptConflicted,
@@ -87,6 +89,7 @@ impl Problem {
             | Self::OrderAlreadyPaid
             | Self::OrderCancelled
             | Self::AmountDueChanged { .. }
+            | Self::NothingDue
             | Self::StaleVersion { .. }
             | Self::CurrencyMismatch { .. }
             | Self::ProviderUnavailable
@@ -112,6 +115,7 @@ impl std::fmt::Display for Problem {
             Self::AmountDueChanged { expected, amount_due } => {
                 write!(f, "The amount due is {amount_due}, not {expected}.")
             }
+            Self::NothingDue => f.write_str("Nothing is due on the order; a service marks it paid with processOrderToPaid."),
             Self::AttemptNotFound => f.write_str("There is no such payment attempt."),
             Self::AttemptConflicted => f.write_str(
                 "The provider reported money that does not match the attempt or the order. It is kept and waits for a decision.",
@@ -121,7 +125,7 @@ impl std::fmt::Display for Problem {
             Self::ProviderUnavailable => f.write_str("The payment provider did not open a session. Nothing was charged; start another attempt under a new idempotency key."),
             Self::ProviderUnsupported { provider } => write!(f, "There is no payment provider {provider:?} here."),
             Self::OutcomeUnknown => f.write_str(
-                "The payment provider's answer is not known yet. Ask again with the same idempotency key; nothing is sent twice.",
+                "The payment provider's answer is not known yet. Send the same request again later, under the same idempotency key where it has one; nothing is sent to the provider twice.",
             ),
             Self::IdempotencyKeyReused => f.write_str("This idempotency key was used with another input."),
             Self::OperationInProgress => f.write_str("A request with this idempotency key is still running."),

@@ -11,8 +11,8 @@ use crate::{
     app::App,
     auth::{KeySource, Keys},
     clock::Clock,
-    config::{Config, ProviderName},
-    db::Database,
+    config::{Config, Mistakes, ProviderName},
+    db::{Database, DatabaseUrl},
     development::{self, demo},
     graphql::Schema,
     http::{
@@ -42,6 +42,12 @@ impl std::fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+impl From<Mistakes> for ServerError {
+    fn from(mistakes: Mistakes) -> Self {
+        Self(mistakes.to_string())
+    }
+}
 
 /// Names what was tried beside what went wrong.
 pub fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> ServerError {
@@ -82,17 +88,17 @@ impl Running {
     }
 }
 
-/// Migrates, listens, and serves until it is stopped.
+/// Listens, migrates, and serves until it is stopped. All that may keep it from starting comes before the schema is touched.
 pub async fn start(config: Config, instruments: Instruments) -> Result<Running, ServerError> {
-    let db = open_database(&config, &instruments).await?;
     let (listener, address) = listen(&config).await?;
-    let clock = instruments.clock;
-    let (keys, callers) = open_keys(&config, &clock).await?;
+    let (keys, callers) = open_keys(&config, &instruments.clock).await?;
+    let db = open_database(&config, config.database_connections).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (providers, provider_routes) = open_providers(&config, address, &stop, &tasks).await?;
+    let db = migrated(db, &instruments).await?;
     let app = Arc::new(App {
         db: db.clone(),
-        clock,
+        clock: instruments.clock,
         providers,
         return_origins: config.return_origins.clone(),
         provider_timeout: config.provider_timeout,
@@ -116,7 +122,8 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
 }
 
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let listener = TcpListener::bind(config.listen).await.map_err(failed("ORDERPAY_LISTEN can't be listened on"))?;
+    let bound = TcpListener::bind(config.listen).await;
+    let listener = bound.map_err(failed(&format!("can't listen on ORDERPAY_LISTEN, {}", config.listen)))?;
     let address = listener.local_addr().map_err(failed("the address is not known"))?;
     Ok((listener, address))
 }
@@ -131,7 +138,12 @@ async fn open_keys(config: &Config, clock: &Clock) -> Result<(Keys, Vec<DemoCall
             (KeySource::Secret(secret), callers.map_err(failed("no token can be minted"))?)
         }
     };
-    let keys = Keys::open(source, clock.clone()).await.map_err(failed("the keys for tokens can't be used"))?;
+    let place = match &source {
+        KeySource::Secret(_) => "ORDERPAY_JWT_SECRET can't be used".to_owned(),
+        KeySource::File(file) => format!("ORDERPAY_JWT_JWKS, {}, can't be used", file.display()),
+        KeySource::Url(url) => format!("ORDERPAY_JWT_JWKS, {url}, can't be used"),
+    };
+    let keys = Keys::open(source, clock.clone()).await.map_err(failed(&place))?;
     Ok((keys, callers))
 }
 
@@ -192,9 +204,25 @@ async fn end(stop: &CancellationToken, tasks: &TaskTracker) {
     }
 }
 
-async fn open_database(config: &Config, instruments: &Instruments) -> Result<Database, ServerError> {
-    let opened = Database::open(config.database_url.as_str(), config.database_connections).await;
-    let mut db = opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))?;
+/// A pool of connections to the configured database.
+pub async fn open_database(config: &Config, connections: u32) -> Result<Database, ServerError> {
+    let url = &config.database_url;
+    Database::open(url.as_str(), connections).await.map_err(cannot_open("ORDERPAY_DATABASE_URL", url))
+}
+
+/// Names the setting and, for a SQLite file, what may be missing: without the mode a file that is not there is not made.
+fn cannot_open<E: std::fmt::Display>(
+    setting: &'static str,
+    url: &DatabaseUrl,
+) -> impl FnOnce(E) -> ServerError + use<E> {
+    let hint = match url.is_postgres() || url.as_str().contains("mode=") {
+        true => "",
+        false => " (a file that is not there is made only with ?mode=rwc at the end)",
+    };
+    move |error| ServerError(format!("{setting} can't be opened{hint}: {error}"))
+}
+
+async fn migrated(mut db: Database, instruments: &Instruments) -> Result<Database, ServerError> {
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
     if let Some(on_statement) = instruments.on_statement.clone() {
         db.watch(move |statement| on_statement(statement));
@@ -242,7 +270,8 @@ async fn run_sandbox(config: &Config, public_url: String, secret: &Secret) -> Re
         secret: sandbox::Secret::new(secret.expose()),
         session_ttl: SANDBOX_SESSION_TTL,
     };
-    Sandbox::open(settings).await.map_err(failed("ORDERPAY_SANDBOX_DATABASE_URL can't be opened"))
+    let opened = Sandbox::open(settings).await;
+    opened.map_err(cannot_open("ORDERPAY_SANDBOX_DATABASE_URL", &config.sandbox_database_url))
 }
 
 /// Runs the sandbox alone until it is stopped; `listening` is told where.

@@ -1,4 +1,4 @@
-//! A provider's news, kept word for word under the provider's own id of it.
+//! A provider's news, kept word for word under the session that it is about and the provider's own id of it.
 //!
 //! One row an event: the same event again finds it and changes nothing (rule T3). News of a session that is not known yet is
 //! parked, not dropped (rule W2).
@@ -34,7 +34,8 @@ pub struct Model {
     pub provider: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub event_id: String,
-    /// The provider's id of the session that the news is about.
+    /// The provider's id of the session that the news is about. Part of the key: a caller may use one event id for two sessions.
+    #[sea_orm(primary_key, auto_increment = false)]
     pub external_id: String,
     pub state: State,
     pub report: Report,

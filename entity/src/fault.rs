@@ -54,6 +54,15 @@ impl Faults {
         }
     }
 
+    /// Notes faults that were found at the same level.
+    pub fn extend(&mut self, faults: Vec<Fault>) {
+        self.0.extend(faults);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All faults, or the value if there are none. A value that is missing without a fault can't be: who
     /// returns `None` has noted why.
     pub fn or<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {

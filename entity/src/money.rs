@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(iso_currency::Currency::EUR);
+
     /// How many decimal places its amounts have: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn places(self) -> u32 {
         self.0.exponent().unwrap_or_default().into()

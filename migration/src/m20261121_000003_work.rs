@@ -55,7 +55,7 @@ CREATE TABLE operation (
     CONSTRAINT operation_attempt FOREIGN KEY (attempt_id) REFERENCES payment_attempt (id)
 ) {strict}";
 
-/// A provider's event once: a copy of it finds the row (rule T3). `report` is the body as it was sent.
+/// A provider's event once for its session: a copy of it finds the row (rule T3). `report` is the body as it was sent.
 const PROVIDER_EVENT: &str = "
 CREATE TABLE provider_event (
     provider     text      NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE provider_event (
     tries        integer   NOT NULL DEFAULT 0,
     received_at  {instant} NOT NULL,
     applied_at   {instant},
-    CONSTRAINT provider_event_pkey PRIMARY KEY (provider, event_id),
+    CONSTRAINT provider_event_pkey PRIMARY KEY (provider, external_id, event_id),
     CONSTRAINT provider_event_state CHECK (state IN ('PARKED', 'APPLIED')),
     CONSTRAINT provider_event_applied_at CHECK ((state = 'APPLIED') = (applied_at IS NOT NULL))
 ) {strict}";

@@ -10,8 +10,8 @@ pub struct Mistakes(Vec<String>);
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the settings can't be used:")?;
-        self.0.iter().try_for_each(|mistake| writeln!(f, "  {mistake}"))
+        f.write_str("the settings can't be used:")?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }
 
@@ -34,6 +34,11 @@ impl Mistakes {
 
     pub(super) fn take<T, E: fmt::Display>(&mut self, setting: &str, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.add(setting, error)).ok()
+    }
+
+    /// The value, or what it must be instead of a library's words for what it is not.
+    pub(super) fn parse<T: FromStr>(&mut self, setting: &str, value: &str, must_be: &str) -> Option<T> {
+        self.take(setting, value.parse().map_err(|_| format!("must be {must_be}")))
     }
 
     pub(super) fn each<T>(&mut self, setting: &str, list: Option<&str>) -> Vec<T>
@@ -59,7 +64,7 @@ impl Mistakes {
     }
 
     pub(super) fn url(&mut self, setting: &str, value: Option<&str>) -> Option<Url> {
-        let url: Url = self.take(setting, value?.parse())?;
+        let url: Url = self.parse(setting, value?, "a URL such as https://pay.example")?;
         if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
             self.add(setting, "must begin with http:// or https://");
             return None;
@@ -74,23 +79,22 @@ impl Mistakes {
     pub(super) fn number<T>(&mut self, setting: &str, value: &str, range: &RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + Copy + fmt::Display,
-        T::Err: fmt::Display,
     {
         let (least, most) = (*range.start(), *range.end());
-        let number = self.take(setting, value.parse()).unwrap_or(least);
-        if !range.contains(&number) {
-            self.add(setting, format!("must be {least} to {most}"));
-        }
-        number
+        let number = value.parse().ok().filter(|number| range.contains(number));
+        number.unwrap_or_else(|| {
+            self.add(setting, format!("must be {least} to {most}, a whole number"));
+            least
+        })
     }
 
     pub(super) fn duration(&mut self, setting: &str, value: &str, range: &RangeInclusive<Duration>) -> Duration {
         let (least, most) = (*range.start(), *range.end());
-        let duration = self.take(setting, humantime::parse_duration(value)).unwrap_or(least);
-        if !range.contains(&duration) {
-            let [least, most] = [least, most].map(humantime::format_duration);
-            self.add(setting, format!("must be {least} to {most}"));
-        }
-        duration
+        let duration = humantime::parse_duration(value).ok().filter(|duration| range.contains(duration));
+        duration.unwrap_or_else(|| {
+            let [from, to] = [least, most].map(humantime::format_duration);
+            self.add(setting, format!("must be {from} to {to}, a number and its unit"));
+            least
+        })
     }
 }

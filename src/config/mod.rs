@@ -10,7 +10,7 @@ use std::{
     convert::Infallible, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
 };
 
-use clap::{Args, builder::PossibleValuesParser};
+use clap::Args;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
@@ -38,7 +38,7 @@ pub struct Settings {
     #[arg(default_value = "sqlite://orderpay.db?mode=rwc")]
     database_url: String,
 
-    /// Connections to the database, at the most
+    /// Maximum connections to the database
     #[arg(long, env = "ORDERPAY_DATABASE_CONNECTIONS", global = true, value_name = "N", default_value = "8")]
     database_connections: String,
 
@@ -68,7 +68,7 @@ pub struct Settings {
     #[arg(long, env = "ORDERPAY_JWT_AUDIENCE", global = true, value_name = "AUDIENCE")]
     jwt_audience: Option<String>,
 
-    /// The payment providers, the usual one first: `sandbox`. No default outside development
+    /// The payment providers, the default one first: `sandbox`. No default outside development
     #[arg(long, env = "ORDERPAY_PROVIDERS", global = true, value_name = "NAME,…")]
     providers: Option<String>,
 
@@ -115,8 +115,7 @@ pub struct Settings {
     log: String,
 
     /// How it is logged
-    #[arg(long, env = "ORDERPAY_LOG_FORMAT", global = true, default_value = "text")]
-    #[arg(value_parser = PossibleValuesParser::new(["text", "json"]))]
+    #[arg(long, env = "ORDERPAY_LOG_FORMAT", global = true, value_name = "text|json", default_value = "text")]
     log_format: String,
 }
 
@@ -168,6 +167,18 @@ pub struct Config {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json"),
+        }
+    }
 }
 
 /// The providers that there are.
@@ -224,7 +235,8 @@ impl Settings {
     pub fn check_for(self, purpose: Purpose) -> Result<Config, Mistakes> {
         let mut mistakes = Mistakes::default();
         let development = self.is_development();
-        let listen: Option<SocketAddr> = mistakes.take("ORDERPAY_LISTEN", self.listen.parse());
+        let listen: Option<SocketAddr> =
+            mistakes.parse("ORDERPAY_LISTEN", &self.listen, "an IP address and a port such as 127.0.0.1:8080");
         match purpose {
             Purpose::Serve => self.needed_to_serve(&mut mistakes, listen),
             Purpose::Sandbox => self.needed_for_the_sandbox(&mut mistakes),
@@ -249,8 +261,10 @@ impl Settings {
             introspection: mistakes.switch("ORDERPAY_INTROSPECTION", self.introspection.as_deref(), development),
             graphiql: mistakes.switch("ORDERPAY_GRAPHIQL", self.graphiql.as_deref(), development),
             demo: development && !self.no_demo,
-            log: mistakes.take("ORDERPAY_LOG", self.log.parse()).unwrap_or_default(),
-            log_format: if self.log_format == "json" { LogFormat::Json } else { LogFormat::Text },
+            log: mistakes
+                .parse("ORDERPAY_LOG", &self.log, "a level or a list such as info or orderpay=debug,warn")
+                .unwrap_or_default(),
+            log_format: mistakes.take("ORDERPAY_LOG_FORMAT", self.log_format.parse()).unwrap_or(LogFormat::Text),
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             sandbox_webhook_secret: self.webhook_secret(&mut mistakes),
         };
@@ -344,15 +358,14 @@ impl Settings {
 struct Origin(url::Origin);
 
 impl FromStr for Origin {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url: Url = text.parse().map_err(|error| format!("{error}"))?;
-        match url.origin() {
-            origin @ url::Origin::Tuple(..) if origin.ascii_serialization() == text.trim_end_matches('/') => {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse().map(|url: Url| url.origin()) {
+            Ok(origin @ url::Origin::Tuple(..)) if origin.ascii_serialization() == text.trim_end_matches('/') => {
                 Ok(Self(origin))
             }
-            _ => Err("must be an origin such as https://shop.example, without a path".into()),
+            _ => Err("must be an origin such as https://shop.example, without a path"),
         }
     }
 }

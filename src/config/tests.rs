@@ -70,10 +70,17 @@ fn what_can_only_fail_later_is_told_at_once() {
         ("--database-connections=1001", "ORDERPAY_DATABASE_CONNECTIONS: must be 1 to 1000"),
         ("--max-body-bytes=1023", "ORDERPAY_MAX_BODY_BYTES: must be 1024 to"),
         ("--public-url=https://ada:pw@shop.example", "ORDERPAY_PUBLIC_URL: must not hold a user name"),
-        ("--log=orderpay=loud", "ORDERPAY_LOG: "),
+        ("--public-url=shop", "ORDERPAY_PUBLIC_URL: must be a URL such as"),
+        ("--listen=localhost", "ORDERPAY_LISTEN: must be an IP address and a port such as 127.0.0.1:8080"),
+        ("--max-body-bytes=1MB", "ORDERPAY_MAX_BODY_BYTES: must be 1024 to"),
+        ("--provider-timeout=soon", "ORDERPAY_PROVIDER_TIMEOUT: must be 100ms to 1m"),
+        ("--return-origins=shop", "ORDERPAY_RETURN_ORIGINS, \"shop\": must be an origin such as"),
+        ("--log=orderpay=loud", "ORDERPAY_LOG: must be a level or a list such as"),
+        ("--log-format=xml", "ORDERPAY_LOG_FORMAT: must be text or json"),
     ] {
         let mistakes = check(&["--jwt-secret=0123456789abcdef0123456789abcdef", setting]).unwrap_err();
         assert!(mistakes.contains(told), "{setting}: {mistakes}");
+        assert!(!mistakes.ends_with('\n'), "{mistakes:?}");
     }
     for setting in ["--provider-timeout=100ms", "--provider-timeout=60s", "--database-connections=1000"] {
         assert!(check_production(setting).is_ok(), "{setting}");

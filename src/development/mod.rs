@@ -50,6 +50,9 @@ fn secret_in(file: &Path) -> io::Result<Secret> {
     }
     let secret = Secret::random()?;
     file.write_all(secret.expose())?;
+    tracing::warn!(
+        "made {SECRET_FILE} in this directory: tokens signed with it are good at a server started here, and nowhere else"
+    );
     Ok(secret)
 }
 

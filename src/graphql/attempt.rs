@@ -19,7 +19,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// How far an attempt is.
+/// The status of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "Status")]
 pub enum PaymentAttemptStatus {
@@ -37,7 +37,8 @@ pub enum PaymentAttemptStatus {
     Cancelled,
     /// Nobody paid in time.
     Expired,
-    /// The provider reported money that does not match: kept, not accepted, and waiting for a decision.
+    /// The provider reported money that does not match: kept, not accepted, and waiting for a decision. A later report that does match still pays
+    /// the order.
     Conflicted,
 }
 
@@ -143,7 +144,7 @@ impl PaymentAttempt {
         self.0.external_id.clone()
     }
 
-    /// How far it is.
+    /// Its status.
     async fn status(&self) -> PaymentAttemptStatus {
         self.0.status.into()
     }
@@ -153,12 +154,12 @@ impl PaymentAttempt {
         Walked(self.0.amount().into())
     }
 
-    /// Where to send the shopper, while the session is open.
+    /// Where to send the shopper; null once the session is over.
     async fn redirect_url(&self) -> Option<String> {
         self.redirect_url_at_hand()
     }
 
-    /// For providers with an embedded form, while the session is open.
+    /// For providers with an embedded form; null once the session is over.
     async fn client_secret(&self) -> Option<String> {
         self.client_secret_at_hand()
     }
@@ -170,17 +171,17 @@ impl PaymentAttempt {
 
     /// Until when the session waits for the shopper.
     async fn expires_at(&self) -> Option<Instant> {
-        self.0.expires_at.map(Instant)
+        self.0.expires_at.map(Instant::At)
     }
 
     /// When it was started.
     async fn created_at(&self) -> Instant {
-        Instant(self.0.created_at)
+        Instant::At(self.0.created_at)
     }
 
     /// When it last changed.
     async fn updated_at(&self) -> Instant {
-        Instant(self.0.updated_at)
+        Instant::At(self.0.updated_at)
     }
 }
 
@@ -193,7 +194,7 @@ at_hand!(PaymentAttempt,
     "redirectUrl" => |it| it.redirect_url_at_hand(),
     "clientSecret" => |it| it.client_secret_at_hand(),
     "failure" => |it| it.failure_at_hand(),
-    "expiresAt" => |it| it.0.expires_at.map(Instant),
-    "createdAt" => |it| Instant(it.0.created_at),
-    "updatedAt" => |it| Instant(it.0.updated_at),
+    "expiresAt" => |it| it.0.expires_at.map(Instant::At),
+    "createdAt" => |it| Instant::At(it.0.created_at),
+    "updatedAt" => |it| Instant::At(it.0.updated_at),
 );

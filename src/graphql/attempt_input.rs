@@ -1,6 +1,7 @@
 //! What is sent to start an attempt to pay and to tell how it ended, and what comes back.
 
 use async_graphql::{ID, InputObject, SimpleObject};
+use chrono::{DateTime, Utc};
 use entity::{fault::Faults, money::Currency, transaction::Failure as Declined};
 use serde_json::json;
 
@@ -24,9 +25,9 @@ use crate::{
 /// An attempt to be started.
 #[derive(Clone, Debug, InputObject)]
 pub struct AttemptToPayForOrderInput {
-    /// ord_….
+    /// The order's id (ord_…).
     order_id: ID,
-    /// By name; the server's usual one where none is given.
+    /// By name; the server's default one where none is given.
     provider: Option<String>,
     /// Where the shopper goes afterwards; its origin must be configured.
     return_url: Option<String>,
@@ -43,6 +44,7 @@ impl AttemptToPayForOrderInput {
         let not_an_address = "is not an address such as https://shop.example/paid";
         let return_url = self.return_url.map(|text| faults.take("returnUrl", text.parse().map_err(|_| not_an_address)));
         let expected_amount = self.expected_amount.map(|amount| amount.read(&mut faults, "expectedAmount"));
+        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
         let provider = self.provider;
         let (return_url, expected_amount) = (return_url.flatten(), expected_amount.flatten());
         faults.or(order_id.map(|order_id| AttemptToPay { order_id, provider, return_url, expected_amount }))
@@ -80,11 +82,12 @@ pub struct UpdateAttemptToPayInput {
 impl UpdateAttemptToPayInput {
     pub fn read(self) -> Read<Reported> {
         let mut faults = Faults::default();
-        let words = self.words();
         faults.length("attemptExternalId", &self.attempt_external_id, 1..=255);
         if let Some(event_id) = &self.event_id {
             faults.length("eventId", event_id, 1..=255);
         }
+        let occurred_at = self.occurred_at.map(|at| at.read(&mut faults, "occurredAt"));
+        let words = self.words(occurred_at.flatten());
         let report = self.status.reported();
         if report.is_none() {
             faults.add("status", "is the server's own; a provider reports any of the others");
@@ -102,7 +105,7 @@ impl UpdateAttemptToPayInput {
     }
 
     /// The report as it was sent, under the API's names: it may be evidence.
-    fn words(&self) -> String {
+    fn words(&self, occurred_at: Option<DateTime<Utc>>) -> String {
         let failure = self.failure.as_ref().map(|it| json!({ "code": it.code, "message": it.message }));
         json!({
             "attemptExternalId": self.attempt_external_id,
@@ -110,7 +113,7 @@ impl UpdateAttemptToPayInput {
             "totalAmount": self.total_amount.text(),
             "currency": self.currency.0,
             "eventId": self.event_id,
-            "occurredAt": self.occurred_at.map(|at| at.0.to_rfc3339()),
+            "occurredAt": occurred_at.map(|at| at.to_rfc3339()),
             "failure": failure,
         })
         .to_string()
@@ -120,7 +123,8 @@ impl UpdateAttemptToPayInput {
 /// An attempt, or why none.
 #[derive(SimpleObject)]
 pub struct PaymentAttemptPayload {
-    /// The attempt as it is now. It may be there beside a problem: what was written down stays.
+    /// The attempt as it is now. It may be there beside a problem: what was written down stays. Where it ended meanwhile, its status says how, and
+    /// there is no redirectUrl: start another attempt under a new key.
     attempt: Option<Walked<PaymentAttempt>>,
     /// Whether it was there before.
     replayed: bool,

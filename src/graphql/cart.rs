@@ -3,8 +3,7 @@
 use async_graphql::{InputObject, Object, SimpleObject};
 use entity::{
     cart::{self, Draft, Line},
-    fault::{Fault, Faults},
-    metadata,
+    fault::Faults,
     money::{self as nouns, Currency},
 };
 
@@ -13,6 +12,7 @@ use super::{
     scalar::{CurrencyCode, Decimal, Metadata},
     walk::at_hand,
 };
+use crate::error::Read;
 
 /// What is bought, at which prices, in one currency.
 pub struct Cart(pub cart::Cart);
@@ -158,59 +158,52 @@ pub struct CartLineInput {
 
 impl CartInput {
     /// The cart, or all that is wrong with it.
-    pub fn read(self) -> Result<cart::Cart, Vec<Fault>> {
+    pub fn read(self) -> Read<cart::Cart> {
         let mut faults = Faults::default();
-        let currency: Option<Currency> = faults.take("currency", self.currency.0.parse());
-        // Without a currency no amount can be read; what else is wrong is told once there is one.
-        let Some(currency) = currency else { return Err(faults.or::<()>(None).err().unwrap_or_default()) };
-        let lines: Vec<Option<Line>> = self
-            .lines
-            .into_iter()
-            .enumerate()
-            .map(|(index, line)| line.read(&mut faults, &format!("lines.{index}"), currency))
-            .collect();
-        let mut extra = |path: &str, given: &Option<Decimal>| match given {
-            Some(given) => amount(&mut faults, path, given, currency),
-            None => Some(nouns::Money::zero(currency)),
+        let currency = faults.take("currency", self.currency.0.parse());
+        let mut amounts =
+            Amounts { faults, currency: currency.unwrap_or(Currency::EUR), is_readable: currency.is_some() };
+        let lines = self.lines.into_iter().enumerate().map(|(index, line)| line.read(&mut amounts, index)).collect();
+        let draft = Draft {
+            external_id: self.external_id,
+            currency: amounts.currency,
+            lines,
+            discount: amounts.read("discountTotal", self.discount_total.as_ref()),
+            shipping: amounts.read("shippingTotal", self.shipping_total.as_ref()),
+            tax: amounts.read("taxTotal", self.tax_total.as_ref()),
         };
-        let discount = extra("discountTotal", &self.discount_total);
-        let shipping = extra("shippingTotal", &self.shipping_total);
-        let tax = extra("taxTotal", &self.tax_total);
-        let draft = (|| {
-            Some(Draft {
-                external_id: self.external_id,
-                currency,
-                lines: lines.into_iter().collect::<Option<_>>()?,
-                discount: discount?,
-                shipping: shipping?,
-                tax: tax?,
-            })
-        })();
-        faults.or(draft).and_then(cart::Cart::new)
+        let Amounts { mut faults, .. } = amounts;
+        let cart = cart::Cart::new(draft).map_err(|mut found| {
+            // A sum over amounts that could not be read says nothing.
+            found.retain(|fault| faults.is_empty() || fault.path != ["total"]);
+            faults.extend(found);
+        });
+        faults.or(cart.ok())
+    }
+}
+
+/// Reads amounts. Where one can't be read that is noted, and zero stands in for it, so that what else is wrong is found in the same go.
+struct Amounts {
+    faults: Faults,
+    currency: Currency,
+    /// Without a currency no amount can be read, and none is called wrong.
+    is_readable: bool,
+}
+
+impl Amounts {
+    fn read(&mut self, path: &str, given: Option<&Decimal>) -> nouns::Money {
+        let given = given.filter(|_| self.is_readable);
+        let read = given.and_then(|given| amount(&mut self.faults, path, given, self.currency));
+        read.unwrap_or_else(|| nouns::Money::zero(self.currency))
     }
 }
 
 impl CartLineInput {
-    fn read(self, faults: &mut Faults, path: &str, currency: Currency) -> Option<Line> {
-        let unit_price = amount(faults, &format!("{path}.unitPrice"), &self.unit_price, currency);
-        let attributes = metadata(faults, &format!("{path}.attributes"), self.attributes);
-        Some(Line {
-            sku: self.sku,
-            name: self.name,
-            quantity: self.quantity,
-            unit_price: unit_price?,
-            attributes: attributes?,
-        })
-    }
-}
-
-/// Pairs that hold to their bounds, or faults under this path.
-pub fn metadata(faults: &mut Faults, path: &str, given: Option<Metadata>) -> Option<metadata::Metadata> {
-    match metadata::Metadata::new(given.unwrap_or_default().0) {
-        Ok(pairs) => Some(pairs),
-        Err(found) => {
-            faults.nest(path, found);
-            None
-        }
+    fn read(self, amounts: &mut Amounts, index: usize) -> Line {
+        let unit_price = amounts.read(&format!("lines.{index}.unitPrice"), Some(&self.unit_price));
+        let attributes = self.attributes.unwrap_or_default();
+        let attributes = attributes.read(&mut amounts.faults, &format!("lines.{index}.attributes"));
+        let attributes = attributes.unwrap_or_default();
+        Line { sku: self.sku, name: self.name, quantity: self.quantity, unit_price, attributes }
     }
 }

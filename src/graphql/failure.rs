@@ -100,6 +100,7 @@ fn code(problem: &Problem) -> &'static str {
         | Problem::OrderNotCovered { .. }
         | Problem::OrderHasOpenAttempt
         | Problem::AmountDueChanged { .. }
+        | Problem::NothingDue
         | Problem::AttemptNotFound
         | Problem::AttemptConflicted
         | Problem::StaleVersion { .. }

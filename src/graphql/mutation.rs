@@ -63,8 +63,8 @@ impl Mutation {
         ClaimAnonymousOrdersPayload::of(claim::claim_anonymous_orders(app(ctx), caller(ctx), input.read()).await)
     }
 
-    /// Starts a payment attempt for the amount due, or gives back the open one for the same amount, provider and cart. Shoppers may for
-    /// their own orders; a service needs attempts:write.
+    /// Starts a payment attempt for the amount due, or gives back the open one for the same amount, provider and cart, even if its returnUrl differs.
+    /// The provider may append a query parameter of its own to returnUrl. Shoppers may for their own orders; a service needs attempts:write.
     #[graphql(visible = "visible::to_payers")]
     async fn attempt_to_pay_for_order(
         &self,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{error::Error, service::payment::Ledger};
 
-/// How far an order is.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "order::Status")]
 pub enum OrderStatus {
@@ -165,12 +165,12 @@ impl Order {
         self.owner_at_hand()
     }
 
-    /// How far it is.
+    /// Its status.
     async fn status(&self) -> OrderStatus {
         self.row.status.into()
     }
 
-    /// The cart as it stands. It can change until a payment attempt is started or the order is paid.
+    /// The cart as it stands. It can change while no payment attempt is open and the order is neither paid nor cancelled.
     async fn cart(&self) -> Walked<Cart> {
         Walked(Cart(self.row.cart.clone()))
     }
@@ -225,22 +225,22 @@ impl Order {
 
     /// When it was made.
     async fn created_at(&self) -> Instant {
-        Instant(self.row.created_at)
+        Instant::At(self.row.created_at)
     }
 
     /// When it last changed.
     async fn updated_at(&self) -> Instant {
-        Instant(self.row.updated_at)
+        Instant::At(self.row.updated_at)
     }
 
     /// When it was paid.
     async fn paid_at(&self) -> Option<Instant> {
-        self.row.paid_at.map(Instant)
+        self.row.paid_at.map(Instant::At)
     }
 
     /// When it was cancelled.
     async fn cancelled_at(&self) -> Option<Instant> {
-        self.row.cancelled_at.map(Instant)
+        self.row.cancelled_at.map(Instant::At)
     }
 }
 
@@ -258,10 +258,10 @@ at_hand!(Order,
     "paymentSummary" => |it| PaymentSummary::from(it.known.ledger.as_ref()?.summary(&it.row).ok()?),
     "metadata" => |it| Metadata::from(&it.row.metadata),
     "version" => |it| it.row.version,
-    "createdAt" => |it| Instant(it.row.created_at),
-    "updatedAt" => |it| Instant(it.row.updated_at),
-    "paidAt" => |it| it.row.paid_at.map(Instant),
-    "cancelledAt" => |it| it.row.cancelled_at.map(Instant),
+    "createdAt" => |it| Instant::At(it.row.created_at),
+    "updatedAt" => |it| Instant::At(it.row.updated_at),
+    "paidAt" => |it| it.row.paid_at.map(Instant::At),
+    "cancelledAt" => |it| it.row.cancelled_at.map(Instant::At),
 );
 
 /// The cart as it was when its order was paid.
@@ -277,7 +277,7 @@ impl OrderSnapshot {
 
     /// When the order was paid.
     async fn taken_at(&self) -> Instant {
-        Instant(self.0.taken_at)
+        Instant::At(self.0.taken_at)
     }
 
     /// The attempt whose money made the order paid; null where it was paid otherwise.
@@ -290,5 +290,5 @@ impl OrderSnapshot {
 
 at_hand!(OrderSnapshot,
     "cart" => |it| Cart(it.0.cart.clone()),
-    "takenAt" => |it| Instant(it.0.taken_at),
+    "takenAt" => |it| Instant::At(it.0.taken_at),
 );

@@ -4,7 +4,7 @@ use async_graphql::{ID, InputObject, SimpleObject};
 use entity::{fault::Faults, id::OrderId, order::Model, owner::Owner};
 
 use super::{
-    cart::{CartInput, metadata},
+    cart::CartInput,
     failure::{Failure, part},
     order::{Order, OwnerKind},
     problem::Problem,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Whose an order shall be.
+/// Who will own an order.
 #[derive(Clone, Debug, InputObject)]
 pub struct OrderOwnerInput {
     /// Signed in or not.
@@ -31,7 +31,7 @@ pub struct OrderOwnerInput {
 /// An order to be made.
 #[derive(Clone, Debug, InputObject)]
 pub struct CreateOrderInput {
-    /// Whose it shall be.
+    /// Who will own it.
     owner: OrderOwnerInput,
     /// What is bought, at prices that the caller vouches for.
     cart: CartInput,
@@ -47,7 +47,8 @@ impl CreateOrderInput {
         let owner = Owner::new(self.owner.kind.into(), self.owner.id.0);
         let owner = owner.map_err(|found| faults.nest("owner", found)).ok();
         let cart = self.cart.read().map_err(|found| faults.nest("cart", found)).ok();
-        let metadata = metadata(&mut faults, "metadata", self.metadata);
+        let metadata = self.metadata.unwrap_or_default().read(&mut faults, "metadata");
+        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
         let new = (|| Some(NewOrder { owner: owner?, cart: cart?, metadata: metadata? }))();
         faults.or(new)
     }
@@ -56,9 +57,9 @@ impl CreateOrderInput {
 /// Another cart for an order.
 #[derive(Clone, Debug, InputObject)]
 pub struct UpdateOrderCartInput {
-    /// ord_….
+    /// The order's id (ord_…).
     order_id: ID,
-    /// The whole cart as it shall be.
+    /// The whole cart as it will be.
     cart: CartInput,
     /// The version that was read; another one is STALE_VERSION.
     expected_version: Option<i32>,
@@ -77,7 +78,7 @@ impl UpdateOrderCartInput {
 /// An order to be cancelled.
 #[derive(Clone, Debug, InputObject)]
 pub struct CancelOrderInput {
-    /// ord_….
+    /// The order's id (ord_…).
     order_id: ID,
     /// Why, for the record: up to 500 characters.
     reason: Option<String>,
@@ -102,7 +103,7 @@ impl CancelOrderInput {
 pub struct ClaimAnonymousOrdersInput {
     /// The anonymous user whose orders move, 1 to 255 characters.
     anonymous_user_id: ID,
-    /// The user whose they will be, 1 to 255 characters.
+    /// The user who will own them, 1 to 255 characters.
     user_id: ID,
     /// Only count.
     #[graphql(default_with = "Some(false)")]
@@ -122,7 +123,7 @@ impl ClaimAnonymousOrdersInput {
 /// An order to be marked paid.
 #[derive(Clone, Debug, InputObject)]
 pub struct ProcessOrderToPaidInput {
-    /// ord_….
+    /// The order's id (ord_…).
     order_id: ID,
 }
 

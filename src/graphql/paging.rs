@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Problem,
-    service::order_list::{Filter, Page, Part},
+    service::order_list::{Filter, MOST_PER_PAGE, Page, Part},
 };
 
 const USUAL_PAGE: u32 = 20;
@@ -37,7 +37,10 @@ pub fn filter_of(filter: Option<OrderFilter>) -> Result<Filter, Problem> {
         faults.length("filter.number", number, 1..=32);
     }
     let statuses = status.map(|statuses| statuses.into_iter().map(Into::into).collect());
-    let (created_from, created_to) = (created_from.map(|from| from.0), created_to.map(|to| to.0));
+    let created_from = created_from.and_then(|from| from.read(&mut faults, "filter.createdFrom"));
+    let created_to = created_to.and_then(|to| to.read(&mut faults, "filter.createdTo"));
+    // People read numbers out and type them in.
+    let number = number.map(|number| number.trim().to_uppercase());
     Ok(faults.or(Some(Filter { statuses, created_from, created_to, number }))?)
 }
 
@@ -55,32 +58,37 @@ impl PageArguments {
     pub fn part(self) -> Result<Part, Problem> {
         let Self { first, after, last, before, page } = self;
         let mut faults = Faults::default();
-        if first.is_some() && last.is_some() {
+        if last.is_some() && first.is_some() {
             faults.add("last", "can't be combined with first");
         }
-        if after.is_some() && before.is_some() {
-            faults.add("before", "can't be combined with after");
-        }
         if page.is_some() && (last.is_some() || after.is_some() || before.is_some()) {
-            faults.add("page", "can't be combined with cursors; it goes with first alone");
+            faults.add("page", "can't be combined with after, before or last; it goes with first alone");
         }
-        if last.is_none() && before.is_some() {
-            faults.add("before", "goes with last");
+        if before.is_some() && (last.is_none() || after.is_some()) {
+            faults.add("before", "needs last, and can't be combined with after");
         }
-        if last.is_some() && after.is_some() {
-            faults.add("after", "goes with first");
+        if after.is_some() && last.is_some() {
+            faults.add("after", "needs first, and can't be combined with last");
         }
-        let mut whole = |name: &str, number: Option<i32>, usual: u32| match number {
+        let mut number = |name: &str, number: Option<i32>, usual: u32, most: u32| match number {
             None => Some(usual),
-            Some(number) => faults.take(name, u32::try_from(number).map_err(|_| "must not be negative")),
+            Some(number) => {
+                let allowed = u32::try_from(number).ok().filter(|number| (1..=most).contains(number));
+                let why = match most {
+                    u32::MAX => format!("is {number}; pages are counted from 1"),
+                    most => format!("is {number}; 1 to {most} are allowed"),
+                };
+                faults.take(name, allowed.ok_or(why))
+            }
         };
-        let (count, last_count, page_number) =
-            (whole("first", first, USUAL_PAGE), whole("last", last, USUAL_PAGE), whole("page", page, 1));
-        let part = match (count, last_count, page_number) {
+        let of_first = number("first", first, USUAL_PAGE, MOST_PER_PAGE);
+        let of_last = number("last", last, USUAL_PAGE, MOST_PER_PAGE);
+        let of_page = number("page", page, 1, u32::MAX);
+        let part = match (of_first, of_last, of_page) {
             (Some(count), _, Some(number)) if page.is_some() => Some(Part::Page { count, page: number }),
-            (_, Some(count), Some(_)) if last.is_some() => Some(Part::Last { count, before }),
-            (Some(count), Some(_), Some(_)) => Some(Part::First { count, after }),
-            _ => None,
+            (_, Some(count), _) if last.is_some() => Some(Part::Last { count, before }),
+            (Some(count), ..) => Some(Part::First { count, after }),
+            (None, ..) => None,
         };
         Ok(faults.or(part)?)
     }
@@ -93,7 +101,7 @@ pub struct OrderConnection {
     edges: Vec<OrderEdge>,
     /// The orders of this page.
     nodes: Vec<Walked<Order>>,
-    /// What lies before and behind this page.
+    /// What lies before and after this page.
     page_info: PageInfo,
     /// How many orders the whole list has.
     total_count: i32,
@@ -110,7 +118,7 @@ pub struct OrderEdge {
     node: Walked<Order>,
 }
 
-/// What lies before and behind a page. Newest first: the next page holds older orders.
+/// What lies before and after a page. Newest first: the next page holds older orders.
 #[derive(SimpleObject)]
 pub struct PageInfo {
     /// Whether there are older orders.

@@ -84,12 +84,12 @@ impl Payment {
 
     /// When it was made.
     async fn created_at(&self) -> Instant {
-        Instant(self.0.payment.created_at)
+        Instant::At(self.0.payment.created_at)
     }
 
     /// When it last changed.
     async fn updated_at(&self) -> Instant {
-        Instant(self.0.payment.updated_at)
+        Instant::At(self.0.payment.updated_at)
     }
 }
 
@@ -101,6 +101,6 @@ at_hand!(Payment,
     "display" => |it| Metadata::from(&it.0.payment.display),
     "summary" => |it| PaymentSummary::from(it.0.summary().ok()?),
     "version" => |it| it.0.payment.version,
-    "createdAt" => |it| Instant(it.0.payment.created_at),
-    "updatedAt" => |it| Instant(it.0.payment.updated_at),
+    "createdAt" => |it| Instant::At(it.0.payment.created_at),
+    "updatedAt" => |it| Instant::At(it.0.payment.updated_at),
 );

@@ -18,8 +18,10 @@ pub enum ProblemCode {
     OrderNotCovered,
     /// A payment attempt is open on the order.
     OrderHasOpenAttempt,
-    /// The amount due is another one than the shopper was shown.
+    /// The amount due differs from what the shopper was shown.
     AmountDueChanged,
+    /// There is nothing to pay: the order is free, or its payments cover it. A service marks it paid with processOrderToPaid.
+    NothingDue,
     /// There is no such payment attempt.
     AttemptNotFound,
     /// The provider reported money that was not accepted; it waits for a decision.
@@ -102,7 +104,7 @@ pub struct StaleVersion {
     current_version: i32,
 }
 
-/// The amount due is another one than the shopper was shown.
+/// The amount due differs from what the shopper was shown.
 #[derive(SimpleObject)]
 pub struct AmountDueChanged {
     /// What happened, for a program.
@@ -142,6 +144,7 @@ impl From<error::Problem> for Problem {
             | error::Problem::OrderCancelled
             | error::Problem::OrderNotCovered { .. }
             | error::Problem::OrderHasOpenAttempt
+            | error::Problem::NothingDue
             | error::Problem::AttemptNotFound
             | error::Problem::AttemptConflicted
             | error::Problem::CurrencyMismatch { .. }
@@ -163,6 +166,7 @@ fn code(problem: &error::Problem) -> ProblemCode {
         Problem::OrderNotCovered { .. } => ProblemCode::OrderNotCovered,
         Problem::OrderHasOpenAttempt => ProblemCode::OrderHasOpenAttempt,
         Problem::AmountDueChanged { .. } => ProblemCode::AmountDueChanged,
+        Problem::NothingDue => ProblemCode::NothingDue,
         Problem::AttemptNotFound => ProblemCode::AttemptNotFound,
         Problem::AttemptConflicted => ProblemCode::AttemptConflicted,
         Problem::StaleVersion { .. } => ProblemCode::StaleVersion,

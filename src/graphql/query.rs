@@ -49,7 +49,7 @@ impl Query {
     async fn node(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "ord_…, pay_… or att_….")] id: ID,
+        #[graphql(desc = "The id of an order (ord_…), a payment (pay_…) or a payment attempt (att_…).")] id: ID,
     ) -> Result<Option<Node>, Failure> {
         node::find(ctx, id).await
     }
@@ -58,7 +58,7 @@ impl Query {
     async fn order(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "ord_….")] id: ID,
+        #[graphql(desc = "The order's id (ord_…).")] id: ID,
     ) -> Result<Option<Walked<Order>>, Failure> {
         match order::find(app(ctx), caller(ctx), input::id("id", &id)?).await? {
             Some(row) => Order::one(ctx, row).await.map(Some),
@@ -70,7 +70,7 @@ impl Query {
     async fn order_to_pay(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "ord_….")] order_id: ID,
+        #[graphql(desc = "The order's id (ord_…).")] order_id: ID,
     ) -> Result<OrderToPayPayload, Failure> {
         let id = input::id("orderId", &order_id);
         let found = order::get_order_to_pay(app(ctx), caller(ctx), id).await;
@@ -85,9 +85,9 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The user's id, 1 to 255 characters.")] user_id: ID,
-        #[graphql(desc = "This many from the start, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "The first n, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "After this cursor.")] after: Option<String>,
+        #[graphql(desc = "The last n, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "The k-th page of `first`, from 1; without cursors and filter.")] page: Option<i32>,
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
@@ -105,9 +105,9 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The anonymous user's id, 1 to 255 characters.")] anonymous_user_id: ID,
-        #[graphql(desc = "This many from the start, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "The first n, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "After this cursor.")] after: Option<String>,
+        #[graphql(desc = "The last n, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "The k-th page of `first`, from 1; without cursors and filter.")] page: Option<i32>,
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
@@ -124,9 +124,9 @@ impl Query {
     async fn orders(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "This many from the start, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "The first n, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "After this cursor.")] after: Option<String>,
+        #[graphql(desc = "The last n, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
     ) -> Result<Walked<OrderConnection>, Failure> {
@@ -139,7 +139,7 @@ impl Query {
     async fn payment(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "pay_….")] id: ID,
+        #[graphql(desc = "The payment's id (pay_…).")] id: ID,
     ) -> Result<Option<Walked<Payment>>, Failure> {
         let found = payment::find(app(ctx), caller(ctx), input::id("id", &id)?).await?;
         Ok(found.map(|booked| Walked(Payment::new(booked.into()))))
@@ -149,7 +149,7 @@ impl Query {
     async fn payment_attempt(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "att_….")] id: Option<ID>,
+        #[graphql(desc = "The attempt's id (att_…).")] id: Option<ID>,
         #[graphql(desc = "The provider's id of the session.")] external_id: Option<String>,
     ) -> Result<Option<Walked<PaymentAttempt>>, Failure> {
         let named = match (id, external_id) {

@@ -2,13 +2,14 @@
 
 use async_graphql::{
     Request, ServerError, Value, Variables,
-    parser::types::{ExecutableDocument, OperationDefinition, OperationType},
+    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
 };
 
 /// A request that can be executed.
 pub struct Prepared {
     request: Request,
     is_mutation: bool,
+    introspects: bool,
 }
 
 impl Prepared {
@@ -23,18 +24,26 @@ impl Prepared {
         request.operation_name = operation_name;
         let name = request.operation_name.clone();
         let variables = request.variables.clone();
-        let document = request.parsed_query()?;
+        // What the parser says quotes the document; where it stumbled is enough.
+        let document = request.parsed_query().map_err(|error| ServerError {
+            message: "The document is not GraphQL, from the location on.".into(),
+            ..error
+        })?;
         let operation = operation(document, name.as_deref());
         if let Some(missing) = operation.and_then(|operation| missing_variable(operation, &variables)) {
             return Err(ServerError::new(format!("The variable ${missing} is required."), None));
         }
         let is_mutation = operation.is_some_and(|operation| operation.ty == OperationType::Mutation);
-        Ok(Self { request, is_mutation })
+        let introspects = operation.is_some_and(|operation| introspects(document, &operation.selection_set.node, 0));
+        Ok(Self { request, is_mutation, introspects })
     }
 
-    /// The same request for a caller who may not introspect the schema.
-    pub fn without_introspection(self) -> Self {
-        Self { request: self.request.disable_introspection(), ..self }
+    /// The same request for a server that does not show its schema, or the error that says so.
+    pub fn without_introspection(self) -> Result<Self, ServerError> {
+        if self.introspects {
+            return Err(ServerError::new("Introspection is switched off on this server.", None));
+        }
+        Ok(Self { request: self.request.disable_introspection(), ..self })
     }
 
     /// Whether it changes something, so that it has to run to its end even if nobody waits for the answer.
@@ -62,6 +71,22 @@ fn missing_variable(operation: &OperationDefinition, variables: &Variables) -> O
         .filter(|definition| !definition.var_type.node.nullable && definition.default_value.is_none())
         .find(|definition| matches!(variables.get(&definition.name.node), None | Some(Value::Null)));
     missing.map(|definition| definition.name.node.to_string())
+}
+
+/// Fragments that lie deeper than this are refused by the executor anyway.
+const MOST_DEPTH: usize = 32;
+
+/// Whether a root selection asks for the schema.
+fn introspects(document: &ExecutableDocument, set: &SelectionSet, depth: usize) -> bool {
+    depth < MOST_DEPTH
+        && set.items.iter().any(|item| match &item.node {
+            Selection::Field(field) => matches!(field.node.name.node.as_str(), "__schema" | "__type"),
+            Selection::InlineFragment(inline) => introspects(document, &inline.node.selection_set.node, depth + 1),
+            Selection::FragmentSpread(spread) => document
+                .fragments
+                .get(&spread.node.fragment_name.node)
+                .is_some_and(|fragment| introspects(document, &fragment.node.selection_set.node, depth + 1)),
+        })
 }
 
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {

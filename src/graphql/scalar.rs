@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{DateTime, SecondsFormat, Utc};
-use entity::money::{Currency, Money};
+use entity::{
+    fault::{Fault, Faults},
+    metadata,
+    money::{Currency, Money},
+};
 
 use super::walk::leaf;
 
@@ -77,34 +81,69 @@ impl ScalarType for CurrencyCode {
     }
 }
 
-/// An instant, RFC 3339 in UTC with millisecond precision: "2026-11-21T09:30:00.000Z".
+/// An instant as it is sent or shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instant(pub DateTime<Utc>);
+pub enum Instant {
+    At(DateTime<Utc>),
+    /// Sent as something else.
+    Unreadable,
+}
+
+impl Instant {
+    /// The instant, or a fault at this path.
+    pub fn read(self, faults: &mut Faults, path: &str) -> Option<DateTime<Utc>> {
+        match self {
+            Self::At(instant) => Some(instant),
+            Self::Unreadable => {
+                faults.add(path, "is not an RFC 3339 instant such as \"2026-11-21T09:30:00.000Z\"");
+                None
+            }
+        }
+    }
+}
 
 /// An instant, RFC 3339 in UTC with millisecond precision: "2026-11-21T09:30:00.000Z".
 #[Scalar(name = "DateTime")]
 impl ScalarType for Instant {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let Value::String(text) = &value else {
-            return Err(InputValueError::expected_type(value));
-        };
-        DateTime::parse_from_rfc3339(text)
-            .map(|instant| Self(instant.to_utc()))
-            .map_err(|_| InputValueError::custom("must be RFC 3339, such as \"2026-11-21T09:30:00.000Z\""))
+        let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
+        let instant = DateTime::parse_from_rfc3339(text);
+        // Taken in, so that it can be refused with the field's path.
+        Ok(instant.map_or(Self::Unreadable, |instant| Self::At(instant.to_utc())))
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+        match self {
+            Self::At(instant) => Value::String(instant.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            Self::Unreadable => Value::Null,
+        }
     }
 }
 
-/// Free-form string keys and values kept for the caller, at most 50 pairs.
+/// Pairs as they are sent or shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata(pub BTreeMap<String, String>);
+pub struct Metadata {
+    pairs: BTreeMap<String, String>,
+    /// The keys of values that were sent as something else than strings.
+    unreadable: Vec<String>,
+}
 
-impl From<&entity::metadata::Metadata> for Metadata {
-    fn from(metadata: &entity::metadata::Metadata) -> Self {
-        Self(metadata.pairs().clone())
+impl Metadata {
+    /// Pairs that hold to their bounds, or faults under this path.
+    pub fn read(self, faults: &mut Faults, path: &str) -> Option<metadata::Metadata> {
+        for key in &self.unreadable {
+            let mut of_key = Faults::default();
+            of_key.nest_key(key, vec![Fault { path: vec![], message: "is not a string".into() }]);
+            faults.nest(path, of_key.or::<()>(None).err().unwrap_or_default());
+        }
+        let pairs = metadata::Metadata::new(self.pairs).map_err(|found| faults.nest(path, found)).ok();
+        pairs.filter(|_| self.unreadable.is_empty())
+    }
+}
+
+impl From<&metadata::Metadata> for Metadata {
+    fn from(metadata: &metadata::Metadata) -> Self {
+        Self { pairs: metadata.pairs().clone(), unreadable: vec![] }
     }
 }
 
@@ -112,17 +151,20 @@ impl From<&entity::metadata::Metadata> for Metadata {
 #[Scalar(name = "Metadata")]
 impl ScalarType for Metadata {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let not_pairs = || InputValueError::custom("must be an object whose values are strings");
-        let Value::Object(object) = value else { return Err(not_pairs()) };
-        let pairs = object.into_iter().map(|(key, value)| match value {
-            Value::String(value) => Ok((key.to_string(), value)),
-            _ => Err(not_pairs()),
-        });
-        pairs.collect::<Result<_, _>>().map(Self)
+        let Value::Object(object) = value else { return Err(InputValueError::expected_type(value)) };
+        let mut metadata = Self::default();
+        for (key, value) in object {
+            match value {
+                Value::String(value) => drop(metadata.pairs.insert(key.to_string(), value)),
+                // Taken in, so that it can be refused with its key.
+                _ => metadata.unreadable.push(key.to_string()),
+            }
+        }
+        Ok(metadata)
     }
 
     fn to_value(&self) -> Value {
-        let pairs = self.0.iter();
+        let pairs = self.pairs.iter();
         Value::Object(pairs.map(|(key, value)| (async_graphql::Name::new(key), Value::String(value.clone()))).collect())
     }
 }

@@ -51,9 +51,9 @@ impl Viewer {
     async fn orders(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "This many from the start, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "The first n, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "After this cursor.")] after: Option<String>,
+        #[graphql(desc = "The last n, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before this cursor.")] before: Option<String>,
         #[graphql(desc = "The k-th page of `first`, from 1; without cursors and filter.")] page: Option<i32>,
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,

@@ -65,7 +65,10 @@ pub async fn answer(
 
 /// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
 async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Box<dyn Any + Send>> {
-    let prepared = if face.introspection { prepared } else { prepared.without_introspection() };
+    let prepared = match if face.introspection { Ok(prepared) } else { prepared.without_introspection() } {
+        Ok(prepared) => prepared,
+        Err(error) => return Ok(Answer::from_errors(vec![error])),
+    };
     if !prepared.is_mutation() {
         return Ok(face.schema.execute(caller, prepared).await);
     }

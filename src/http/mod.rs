@@ -16,7 +16,7 @@ use axum::{
     body::Body,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::{Next, from_fn, map_request},
+    middleware::{Next, from_fn, map_request, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -51,14 +51,39 @@ pub struct Face {
 
 /// Every route of the server itself.
 pub fn routes(face: Face) -> Router {
-    let body_limit = DefaultBodyLimit::max(face.max_body_bytes);
+    let most_bytes = face.max_body_bytes;
     Router::new()
         .route("/graphql", post(graphql::answer))
         .route("/webhooks/{provider}", post(webhook::receive))
         .route("/readyz", get(health::ready))
         .with_state(Arc::new(face))
-        .layer(body_limit)
+        .layer(DefaultBodyLimit::max(most_bytes))
+        .layer(map_response(move |answer: Response| async move { in_our_words(answer, most_bytes) }))
         .route("/healthz", get(health::alive))
+        .method_not_allowed_fallback(async || {
+            refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "The header Allow names the methods that this address answers.",
+            )
+        })
+        .fallback(async || refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this address."))
+}
+
+/// Says in our words what axum refuses in its own before a handler runs: a body over the limit, a path that is no text.
+fn in_our_words(answer: Response, most_bytes: usize) -> Response {
+    if answer.extensions().get::<Refusal>().is_some() {
+        return answer;
+    }
+    let is_text =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    match answer.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            refusal(status, "PAYLOAD_TOO_LARGE", &format!("The body has more than {most_bytes} bytes."))
+        }
+        status @ StatusCode::BAD_REQUEST if is_text => refusal(status, "BAD_REQUEST", "The request can't be read."),
+        _ => answer,
+    }
 }
 
 /// Wraps all routes: request id, log, refusals, panics.
@@ -93,7 +118,9 @@ fn span(request: &Request) -> tracing::Span {
 }
 
 fn tell<B>(response: &axum::http::Response<B>, latency: std::time::Duration, _: &tracing::Span) {
-    tracing::info!(status = response.status().as_u16(), ms = latency.as_millis(), "answered");
+    // A number: JSON logs write u128 as text.
+    let ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(status = response.status().as_u16(), ms, "answered");
 }
 
 fn request_id(id: &RequestId) -> String {

@@ -42,14 +42,14 @@ pub async fn receive(
     // What was read as JSON is UTF-8.
     let words = String::from_utf8_lossy(&body).into_owned();
     let (app, name) = (Arc::clone(&face.app), provider.name());
-    let work = async move { settle::process_event(&app, name, notice, &words).await };
-    // It is taken in even if the provider hangs up meanwhile.
+    // It is taken in even if the provider hangs up meanwhile, and a failure is logged even if nobody waits for it.
+    let work = async move {
+        let taken_in = settle::process_event(&app, name, notice, &words).await;
+        taken_in.inspect_err(|error| tracing::error!(?error, provider = name, "an event could not be taken in"))
+    };
     match face.tasks.spawn(work.in_current_span()).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(error)) => {
-            tracing::error!(?error, provider = name, "an event could not be taken in");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
-        }
+        Ok(Err(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error."),
         Err(error) => {
             tracing::error!(%error, provider = name, "taking in an event panicked");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")

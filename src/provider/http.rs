@@ -20,7 +20,7 @@ pub fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Sends a request, and reads the answer of any status below 500 as JSON. What is not known for sure is `Unknown` (rule P8).
+/// Sends a request, and reads the answer of any status that is final as JSON. What is not known for sure is `Unknown` (rule P8).
 pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(StatusCode, T), CallError> {
     let answer = request.send().await.map_err(|error| match error.is_connect() {
         // No connection, so nothing was sent.
@@ -28,7 +28,10 @@ pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(Statu
         false => CallError::Unknown(kind(&error).into()),
     })?;
     let status = answer.status();
-    if status.is_server_error() {
+    // A gateway's time-out, "too early" and "too many" say nothing of what became of the request; neither does a redirect.
+    let is_vague =
+        status.is_server_error() || status.is_redirection() || matches!(status.as_u16(), 408 | 425 | 429 | 499);
+    if is_vague {
         return Err(CallError::Unknown(format!("the provider answered {status}")));
     }
     let body = answer.bytes().await.map_err(|error| CallError::Unknown(kind(&error).into()))?;

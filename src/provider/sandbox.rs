@@ -118,7 +118,13 @@ impl Shown {
             _ => (self.amount, self.currency),
         };
         let failure = self.failure.map(ShownFailure::read);
-        let texts = [Some(&self.id), failure.as_ref().map(|it| &it.code), failure.as_ref().map(|it| &it.message)];
+        let texts = [
+            Some(&self.id),
+            Some(&self.redirect_url),
+            Some(&self.client_secret),
+            failure.as_ref().map(|it| &it.code),
+            failure.as_ref().map(|it| &it.message),
+        ];
         if texts.into_iter().flatten().any(|text| text.contains('\0')) {
             return None;
         }

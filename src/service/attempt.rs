@@ -35,7 +35,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct AttemptToPay {
     pub order_id: OrderId,
-    /// By name; the usual one where there is none.
+    /// By name; the default one where there is none.
     pub provider: Option<String>,
     /// Parsed once, and kept as parsed: another reader of the raw text might see another host in it (rule A7).
     pub return_url: Option<Url>,
@@ -68,17 +68,30 @@ pub async fn attempt_to_pay_for_order(
     let mut asked = None;
     // Each round asks after or ends an attempt that was there before.
     for _ in 0..session::MOST_ROUNDS {
-        match begin(app, &audience, &request, provider, &key, asked).await? {
+        let begun = begin(app, &audience, &request, provider, &key, asked).await;
+        if let Err(Error::Problem(Problem::OrderAlreadyPaid | Problem::AttemptConflicted)) = &begun {
+            // Whoever found out may not have been able to end what was open.
+            session::end_leftover(app, request.order_id).await?;
+        }
+        match begun? {
             Begun::Done(done) => return Ok(done),
             Begun::Start { attempt, resumed } => return session::open(app, &attempt, resumed, &key).await,
             Begun::AskAfter(open) => {
                 session::ask_after(app, &open).await?;
                 asked = Some(open.id);
             }
-            Begun::InTheWay(older) => session::end(app, &older).await?,
+            Begun::InTheWay(older) => session::end(app, &older).await.map_err(unanswered)?,
         }
     }
     Err(Problem::OutcomeUnknown.into())
+}
+
+/// A session that can't be ended yet leaves open how it will end (rule T2).
+fn unanswered(error: Error) -> Error {
+    match error {
+        Error::Problem(Problem::OrderHasOpenAttempt) => Problem::OutcomeUnknown.into(),
+        error => error,
+    }
 }
 
 fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a str, Problem> {
@@ -93,14 +106,16 @@ fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a str, 
 
 fn check_return_url(app: &App, request: &AttemptToPay) -> Result<(), Problem> {
     let Some(url) = &request.return_url else { return Ok(()) };
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.as_str().len() <= 2000;
-    if is_plain && app.return_origins.allow(url) {
+    let why = if !app.return_origins.allow(url) {
+        "is not of an origin that shoppers may be sent back to; the server's setting is ORDERPAY_RETURN_ORIGINS"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "holds a user name"
+    } else if url.as_str().len() > 2000 {
+        "is longer than 2000 bytes"
+    } else {
         return Ok(());
-    }
-    Err(Problem::invalid(
-        "returnUrl",
-        "must be an http or https address of an origin that is configured for it, without a user name, of up to 2000 bytes",
-    ))
+    };
+    Err(Problem::invalid("returnUrl", why))
 }
 
 fn key(caller: &Caller, request: &AttemptToPay, idempotency_key: &str) -> Result<Key, Problem> {
@@ -138,11 +153,11 @@ async fn begin(
     let order = order::lock(&tx, audience, request.order_id).await?;
     let left = match operation::start(&tx, key, now, app.patience()).await? {
         Start::New => None,
-        Start::Finished(done) => return replay(&tx, &done).await.map(Begun::Done),
+        Start::Finished(done) => return replay(&tx, &order, &done).await.map(Begun::Done),
         Start::Resumed(left) => left_by(&tx, &left).await?,
     };
     if let Some(left) = left.clone().filter(|left| left.status != Status::Created) {
-        let problem = came_to_problem(&order, &left);
+        let problem = came_to_problem(&tx, &order, &left).await?;
         return done(tx, key, now, left, problem).await;
     }
     let due = match payable(&tx, &order, request).await {
@@ -178,18 +193,15 @@ async fn payable(tx: &DatabaseTransaction, order: &orders::Model, request: &Atte
     let due = payment::ledger(tx, order.id).await?.amount_due(order)?;
     match request.expected_amount {
         Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }.into()),
-        _ if due.is_zero() => {
-            let why = "is an order on which nothing is due; processOrderToPaid marks it paid";
-            Err(Problem::invalid("orderId", why).into())
-        }
+        _ if due.is_zero() => Err(Problem::NothingDue.into()),
         _ => Ok(due),
     }
 }
 
 /// Refuses an order that must not be charged: paid, cancelled, or with money on it that nobody has decided about.
-pub(super) async fn may_be_charged(tx: &DatabaseTransaction, order: &orders::Model) -> Result<(), Error> {
+pub(super) async fn may_be_charged(db: &impl ConnectionTrait, order: &orders::Model) -> Result<(), Error> {
     order::awaiting_payment(order)?;
-    match waits_for_decision(tx, order.id).await? {
+    match waits_for_decision(db, order.id).await? {
         true => Err(Problem::AttemptConflicted.into()),
         false => Ok(()),
     }
@@ -213,15 +225,26 @@ async fn touch(tx: &DatabaseTransaction, attempt: &Model, now: DateTime<Utc>) ->
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(tx).await.map(|_| ())
 }
 
-/// What an attempt came to while nobody was there to say so.
-fn came_to_problem(order: &orders::Model, attempt: &Model) -> Option<Problem> {
+/// Why an attempt as it is now leads to no payment; `None` if it may be paid, was paid, or ended as its status says.
+pub(super) async fn came_to_problem(
+    tx: &DatabaseTransaction,
+    order: &orders::Model,
+    attempt: &Model,
+) -> Result<Option<Problem>, Error> {
+    let never_opened = attempt.status.ended_without_money() && attempt.external_id.is_none();
     match attempt.status {
-        Status::Created | Status::Pending | Status::Processing | Status::Succeeded => None,
-        Status::Conflicted => Some(Problem::AttemptConflicted),
-        Status::Failed | Status::Cancelled | Status::Expired => {
-            let never_opened = attempt.external_id.is_none().then_some(Problem::ProviderUnavailable);
-            order::awaiting_payment(order).err().or(never_opened)
-        }
+        Status::Succeeded => Ok(None),
+        Status::Conflicted => Ok(Some(Problem::AttemptConflicted)),
+        Status::Created
+        | Status::Pending
+        | Status::Processing
+        | Status::Failed
+        | Status::Cancelled
+        | Status::Expired => match may_be_charged(tx, order).await {
+            Ok(()) => Ok(never_opened.then_some(Problem::ProviderUnavailable)),
+            Err(Error::Problem(problem)) => Ok(Some(problem)),
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -235,12 +258,17 @@ pub(super) fn came_to(attempt: &Model) -> kept::ActiveModel {
     }
 }
 
-async fn replay(tx: &DatabaseTransaction, done: &kept::Model) -> Result<Attempted, Error> {
+/// What was recorded; and where the attempt is still open, whether it may still be paid.
+async fn replay(tx: &DatabaseTransaction, order: &orders::Model, done: &kept::Model) -> Result<Attempted, Error> {
     let attempt = match done.attempt_id {
         Some(id) => by_id(tx, id).await?,
         None => None,
     };
-    Ok(Attempted { attempt, replayed: true, problem: operation::problem(done)? })
+    let problem = match (operation::problem(done)?, &attempt) {
+        (None, Some(attempt)) if attempt.status.is_open() => came_to_problem(tx, order, attempt).await?,
+        (recorded, _) => recorded,
+    };
+    Ok(Attempted { attempt, replayed: true, problem })
 }
 
 /// The attempt that a request left whose server died (rule I3): it is looked up, not made anew.
@@ -298,13 +326,22 @@ async fn write(
     Ok(attempt)
 }
 
+/// Takes back the way to whatever session is open on an order that must not be charged any more: whether or not it can be ended at the provider,
+/// nobody is sent there.
+pub(super) async fn hide_open(tx: &DatabaseTransaction, order: OrderId) -> Result<(), DbErr> {
+    let hidden =
+        attempt::ActiveModel { redirect_url: Set(None), client_secret: Set(None), ..attempt::ActiveModel::default() };
+    let open = Entity::update_many().set(hidden).filter(Column::OrderId.eq(order));
+    open.filter(Column::Status.is_in(OPEN)).exec(tx).await.map(|_| ())
+}
+
 /// The order's one open attempt (rule T2).
 pub(super) async fn open_on(db: &impl ConnectionTrait, order: OrderId) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::OrderId.eq(order)).filter(Column::Status.is_in(OPEN)).one(db).await
 }
 
 /// Whether money was reported on the order that was not accepted, and nobody decided yet: charging once more could charge twice.
-async fn waits_for_decision(db: &impl ConnectionTrait, order: OrderId) -> Result<bool, DbErr> {
+pub(super) async fn waits_for_decision(db: &impl ConnectionTrait, order: OrderId) -> Result<bool, DbErr> {
     let case = reconciliation::Entity::find()
         .join(JoinType::InnerJoin, attempt_of_case())
         .filter(Column::OrderId.eq(order))

@@ -175,12 +175,12 @@ pub(super) async fn lock(tx: &DatabaseTransaction, audience: &Audience, id: Orde
     found.ok_or(Problem::OrderNotFound.into())
 }
 
-/// An unpaid order with all that paying needs.
+/// An order that may be paid now: not paid, not cancelled, and without money on it that nobody has decided about.
 pub async fn get_order_to_pay(app: &App, caller: &Caller, id: Read<OrderId>) -> Result<Model, Error> {
     let audience = caller.audience(Scope::OrdersRead)?;
     let order = reached_by(Entity::find_by_id(id?), &audience).one(app.db.read()).await?;
     let order = order.ok_or(Problem::OrderNotFound)?;
-    awaiting_payment(&order)?;
+    attempt::may_be_charged(app.db.read(), &order).await?;
     Ok(order)
 }
 

@@ -230,18 +230,13 @@ impl Range {
             Part::Last { count, before } => (*count, true, read("before", before)?, 1),
             Part::Page { count, page } => (*count, false, None, *page),
         };
-        if !(1..=MOST_PER_PAGE).contains(&count) {
-            let name = if backward { "last" } else { "first" };
-            return Err(Problem::invalid(name, format!("is {count}; 1 to {MOST_PER_PAGE} are allowed")));
-        }
-        if let Part::Page { .. } = part {
-            if page == 0 {
-                return Err(Problem::invalid("page", "is 0; pages are counted from 1"));
-            }
-            if !filter.is_empty() || *list == List::Everybody {
-                let why = "jumps in one shopper's whole list only; go through a filtered list by cursor";
-                return Err(Problem::invalid("page", why));
-            }
+        // The face says what is allowed; whoever calls past it gets no more either.
+        let count = count.clamp(1, MOST_PER_PAGE);
+        if let Part::Page { .. } = part
+            && (!filter.is_empty() || *list == List::Everybody)
+        {
+            let why = "jumps in one shopper's whole list only; go through a filtered list by cursor";
+            return Err(Problem::invalid("page", why));
         }
         Ok(Self { count, backward, from, page })
     }

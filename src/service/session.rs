@@ -5,11 +5,10 @@
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
     id::OrderId,
-    order as orders,
     outbox::Topic,
     transaction::Failure,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
@@ -41,8 +40,7 @@ pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Resul
         // An earlier request under this reference may still be on its way, so that this "no" is not the last word.
         Err(CallError::Refused(reason)) if !resumed || is_quiet(app, attempt) => {
             tracing::warn!(attempt = %attempt.id, reason, "the provider opened no session");
-            let attempt = fail(app, attempt, "provider_unavailable", Some(key)).await?;
-            let problem = (attempt.status == Status::Failed).then_some(Problem::ProviderUnavailable);
+            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key)).await?;
             Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
         Err(CallError::Refused(reason) | CallError::Unknown(reason)) => {
@@ -111,49 +109,33 @@ async fn record(
         settle::take_in_within(&tx, attempt.id, &Told::of_session(session.clone()), now).await?;
     }
     let (recorded, order) = settle::subject(&tx, attempt.id).await?;
-    let problem = why_not_pay(&tx, &current, &recorded, &order).await?;
+    // It was given up while the provider was still opening it, or the provider opened something else than was asked for.
+    let unwanted = current.status.ended_without_money() || (is_open && session.amount != attempt.amount());
+    let problem = attempt::came_to_problem(&tx, &order, &recorded).await?;
+    let problem = problem.or(unwanted.then_some(Problem::ProviderUnavailable));
+    if problem.is_some() {
+        attempt::hide_open(&tx, attempt.order_id).await?;
+    }
     if let Some(key) = key {
         operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
     }
     tx.commit().await?;
-    settle::unpark(app, &recorded.provider, &session.external_id).await?;
-    let is_live = recorded.status.is_open() || (is_open && recorded.status.ended_without_money());
-    if problem.is_none() || !is_live {
-        return Ok((recorded, problem));
+    if let Err(error) = settle::unpark(app, &recorded.provider, &session.external_id).await {
+        tracing::error!(attempt = %attempt.id, ?error, "kept news could not be taken in");
     }
-    if let Err(error) = cancel(app, &recorded).await {
+    let is_live = recorded.status.is_open() || (is_open && recorded.status.ended_without_money());
+    if problem.is_some()
+        && is_live
+        && let Err(error) = cancel(app, &recorded).await
+    {
         tracing::warn!(attempt = %attempt.id, ?error, "a session that must not be paid stays open at the provider");
     }
-    let ended = attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    // Whether it could be ended or not: nobody is sent there.
-    Ok((Model { redirect_url: None, client_secret: None, ..ended }, problem))
-}
-
-/// Why a session that was just opened must not be paid any more; `None` if it may, or if it is over anyway.
-async fn why_not_pay(
-    tx: &DatabaseTransaction,
-    before: &Model,
-    recorded: &Model,
-    order: &orders::Model,
-) -> Result<Option<Problem>, Error> {
-    match recorded.status {
-        Status::Conflicted => Ok(Some(Problem::AttemptConflicted)),
-        Status::Succeeded => Ok(None),
-        // It was given up while the provider was still opening it.
-        Status::Failed | Status::Cancelled | Status::Expired if before.status.ended_without_money() => {
-            Ok(Some(order::awaiting_payment(order).err().unwrap_or(Problem::ProviderUnavailable)))
-        }
-        Status::Failed | Status::Cancelled | Status::Expired => Ok(None),
-        Status::Created | Status::Pending | Status::Processing => match attempt::may_be_charged(tx, order).await {
-            Ok(()) => Ok(None),
-            Err(Error::Problem(problem)) => Ok(Some(problem)),
-            Err(error) => Err(error),
-        },
-    }
+    let recorded = attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))?;
+    Ok((recorded, problem))
 }
 
 /// Ends an attempt for which there is no session for sure; one that has got a session meanwhile stays as it is.
-async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Result<Model, Error> {
+async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Result<(Model, Option<Problem>), Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
@@ -164,13 +146,13 @@ async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Resu
         let failure = Failure { code: code.to_owned(), message, decline: None };
         settle::advance(&tx, &current, failed, Some(&failure), now).await?;
     }
-    let ended = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
+    let (ended, order) = settle::subject(&tx, attempt.id).await?;
+    let problem = attempt::came_to_problem(&tx, &order, &ended).await?;
     if let Some(key) = key {
-        let problem = (ended.status == Status::Failed).then_some(Problem::ProviderUnavailable);
         operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
     }
     tx.commit().await?;
-    Ok(ended)
+    Ok((ended, problem))
 }
 
 /// Takes in what became of an open session that nobody told (rule W3). A provider that can't say leaves it as it is.
@@ -181,6 +163,7 @@ pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
             let external_id = session.external_id.clone();
             settle::take_in(app, provider.name(), &external_id, Told::of_session(session)).await.map(|_| ())
         }
+        Ok(None) if is_over(app, open) => expire(app, open).await,
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::warn!(attempt = %open.id, ?error, "the provider can't say how a session stands");
@@ -189,9 +172,28 @@ pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
     }
 }
 
+/// Whether the time of an attempt's session has long been up.
+fn is_over(app: &App, attempt: &Model) -> bool {
+    attempt.expires_at.is_some_and(|at| at + app.patience() < app.clock.now())
+}
+
+/// Ends an attempt whose time is up and whose session the provider does not know any more. Money that comes all the same still wins.
+async fn expire(app: &App, attempt: &Model) -> Result<(), Error> {
+    let Some(external_id) = &attempt.external_id else { return Ok(()) };
+    let told = Told {
+        report: Report::Expired,
+        amount: attempt.amount(),
+        failure: None,
+        event_id: None,
+        words: "asked, the provider knows no such session".into(),
+    };
+    settle::take_in(app, &attempt.provider, external_id, told).await.map(|_| ())
+}
+
 /// Ends an open attempt: its session is cancelled at the provider, and whatever it came to instead is taken in (rule T2).
 ///
-/// Where the provider can't say how it ended, nothing may be built on it: [`Problem::OutcomeUnknown`].
+/// Where the provider can't say how it ended, nothing may be built on it: [`Problem::OutcomeUnknown`]. Where it is still at work on it:
+/// [`Problem::OrderHasOpenAttempt`].
 pub async fn end(app: &App, open: &Model) -> Result<(), Error> {
     if open.external_id.is_some() {
         return cancel(app, open).await;
@@ -213,12 +215,16 @@ pub async fn end(app: &App, open: &Model) -> Result<(), Error> {
 async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
     let provider = app.providers.named(&attempt.provider).ok_or(Problem::OutcomeUnknown)?;
     let external_id = attempt.external_id.as_deref().ok_or(Problem::OutcomeUnknown)?;
-    let session = provider.cancel_session(external_id).await.map_err(|error| {
-        tracing::warn!(attempt = %attempt.id, ?error, "the session could not be cancelled");
-        Problem::OutcomeUnknown
-    })?;
+    let session = match provider.cancel_session(external_id).await {
+        Ok(session) => session,
+        Err(CallError::Refused(_)) if is_over(app, attempt) => return expire(app, attempt).await,
+        Err(error) => {
+            tracing::warn!(attempt = %attempt.id, ?error, "the session could not be cancelled");
+            return Err(Problem::OutcomeUnknown.into());
+        }
+    };
     if matches!(session.report, Report::Pending | Report::Processing) {
-        return Err(Problem::OutcomeUnknown.into());
+        return Err(Problem::OrderHasOpenAttempt.into());
     }
     settle::take_in(app, provider.name(), external_id, Told::of_session(session)).await.map(|_| ())
 }

@@ -147,8 +147,9 @@ pub(super) async fn unpark(app: &App, provider: &str, external_id: &str) -> Resu
 /// Once an order is paid, or holds money that nobody decided about, no other session of it may be paid. Done for old news as well: whoever
 /// took it in first may not have come this far.
 async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
-    if settled.order.status == order::Status::Paid || settled.attempt.status == Status::Conflicted {
-        session::end_leftover(app, settled.order.id).await?;
+    let order = &settled.order;
+    if order.status == order::Status::Paid || attempts::waits_for_decision(app.db.read(), order.id).await? {
+        session::end_leftover(app, order.id).await?;
     }
     Ok(())
 }
@@ -237,7 +238,7 @@ pub(super) async fn take_in_within(
     let external_id = attempt.external_id.as_deref().unwrap_or_default();
     let is_new = remember(tx, &attempt.provider, external_id, told, now).await?;
     // Money is looked at even under an event id that was seen: a success must not be lost to a caller who reuses ids.
-    if !is_new && told.report != Report::Succeeded && is_of_session(tx, &attempt, told).await? {
+    if !is_new && told.report != Report::Succeeded {
         return Ok(Effect::None);
     }
     compare(tx, &attempt, order, told, now).await
@@ -266,18 +267,12 @@ async fn remember(
     let unparked = event::Entity::update_many()
         .set(applied)
         .filter(event::Column::Provider.eq(provider))
+        .filter(event::Column::ExternalId.eq(external_id))
         .filter(event::Column::EventId.eq(event_id))
         .filter(event::Column::State.eq(event::State::Parked))
         .exec(tx)
         .await?;
     Ok(unparked.rows_affected > 0)
-}
-
-/// Whether the event that was seen under this id was about this session.
-async fn is_of_session(tx: &DatabaseTransaction, attempt: &Model, told: &Told) -> Result<bool, Error> {
-    let Some(event_id) = &told.event_id else { return Ok(false) };
-    let seen = event::Entity::find_by_id((attempt.provider.clone(), event_id.clone())).one(tx).await?;
-    Ok(seen.is_some_and(|seen| Some(seen.external_id) == attempt.external_id))
 }
 
 fn event_row(
@@ -330,10 +325,26 @@ async fn compare_money(
     if attempt.status == Status::Succeeded && told.amount == attempt.amount() {
         return Ok(Effect::None);
     }
+    if case_of(tx, attempt, told.amount).await? {
+        // Refused once: whoever resolves the case decides, and not the next copy of the same report.
+        return Ok(Effect::None);
+    }
     match judge(attempt, &order, told.amount) {
         None => accept(tx, attempt, order, now).await,
         Some(reason) => refuse(tx, attempt, reason, told, now).await,
     }
+}
+
+/// Whether this report of money was refused before.
+async fn case_of(tx: &DatabaseTransaction, attempt: &Model, amount: Money) -> Result<bool, Error> {
+    use reconciliation::Column as Case;
+    let known = reconciliation::Entity::find()
+        .filter(Case::AttemptId.eq(attempt.id))
+        .filter(Case::ReportedMinor.eq(amount.minor()))
+        .filter(Case::ReportedCurrency.eq(amount.currency()))
+        .one(tx)
+        .await?;
+    Ok(known.is_some())
 }
 
 /// Takes the money in (rule T4): the payment's transaction, and the order paid if it is covered.
@@ -363,12 +374,13 @@ async fn accept(
     };
     transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
     advance(tx, attempt, to, None, now).await?;
-    match pay_if_covered(tx, order, Some(attempt.id), now).await? {
-        Payable::Paid(_) | Payable::NotCovered(_) => Ok(Effect::Changed),
+    if let Payable::Paid(paid) = pay_if_covered(tx, order, Some(attempt.id), now).await? {
+        attempts::hide_open(tx, paid.id).await?;
     }
+    Ok(Effect::Changed)
 }
 
-/// Keeps money that is not accepted as a case (rule T5). The same report again is no second case.
+/// Keeps money that is not accepted as a case (rule T5).
 async fn refuse(
     tx: &DatabaseTransaction,
     attempt: &Model,
@@ -376,16 +388,6 @@ async fn refuse(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<Effect, Error> {
-    use reconciliation::Column as Case;
-    let known = reconciliation::Entity::find()
-        .filter(Case::AttemptId.eq(attempt.id))
-        .filter(Case::ReportedMinor.eq(told.amount.minor()))
-        .filter(Case::ReportedCurrency.eq(told.amount.currency()))
-        .one(tx)
-        .await?;
-    if known.is_some() {
-        return Ok(Effect::None);
-    }
     let case = reconciliation::Model {
         id: CaseId::new(now),
         state: reconciliation::State::Open,
@@ -408,6 +410,7 @@ async fn refuse(
     if let Some(to) = attempt.status.on(News::MoneyRefused) {
         advance(tx, attempt, to, None, now).await?;
     }
+    attempts::hide_open(tx, attempt.order_id).await?;
     Ok(Effect::Refused)
 }
 

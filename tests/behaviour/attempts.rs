@@ -156,7 +156,7 @@ async fn nothing_is_attempted_where_nothing_is_due(shop: Shop) {
 
     let refused = tries(&shop, &order, json!({})).await;
 
-    assert_eq!((code(&refused), shop.count("payment_attempt").await), (&json!("INVALID_INPUT"), 0));
+    assert_eq!((code(&refused), shop.count("payment_attempt").await), (&json!("NOTHING_DUE"), 0));
 }
 
 async fn a_paid_order_is_not_attempted(shop: Shop) {

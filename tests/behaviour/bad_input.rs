@@ -20,6 +20,7 @@ on_each_database![
     an_amount_that_overflows_is_refused,
     a_discount_above_the_rest_is_refused,
     five_mistakes_are_told_at_once,
+    every_kind_of_mistake_is_told_at_once,
     an_owner_without_an_id_is_refused,
     an_owner_with_an_oversized_id_is_refused,
     an_empty_idempotency_key_is_refused,
@@ -228,4 +229,42 @@ async fn a_reported_status_of_our_own_is_refused(shop: Shop) {
 // rule M2
 async fn a_reported_amount_of_too_many_places_is_refused(shop: Shop) {
     report_refused(&shop, "SUCCEEDED", "29.905", "totalAmount").await;
+}
+
+async fn every_kind_of_mistake_is_told_at_once(shop: Shop) {
+    let line = json!({ "sku": "", "name": "Tea", "quantity": 0, "unitPrice": "1,50", "attributes": { "x.y": 1 } });
+    let cart = json!({ "externalId": "", "currency": "eur", "lines": [line], "discountTotal": "-1" });
+    let mut input = order_of(cart);
+    input["owner"]["id"] = json!("");
+    input["metadata"] = json!({ "": "x" });
+    input["idempotencyKey"] = json!("");
+    let told = async |input: Value| {
+        let payload = shop.checkout().does("createOrder", input, "order { id }").await;
+        let fields = payload["problem"]["fields"].as_array().cloned().unwrap_or_default();
+        let path = |field: &Value| {
+            field["path"].as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>().join("/")
+        };
+        fields.iter().map(path).collect::<Vec<String>>()
+    };
+    let wrong_anyway = [
+        "owner/id",
+        "cart/lines/0/attributes/x.y",
+        "cart/externalId",
+        "cart/lines/0/sku",
+        "cart/lines/0/quantity",
+        "metadata//key",
+        "idempotencyKey",
+    ];
+
+    let without_currency = told(input.clone()).await;
+    input["cart"]["currency"] = json!("EUR");
+    let with_currency = told(input).await;
+
+    let sorted = |mut paths: Vec<String>| {
+        paths.sort();
+        paths
+    };
+    let and = |more: &[&str]| sorted(wrong_anyway.iter().chain(more).map(ToString::to_string).collect());
+    assert_eq!(sorted(without_currency), and(&["cart/currency"]));
+    assert_eq!(sorted(with_currency), and(&["cart/lines/0/unitPrice", "cart/discountTotal"]));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Attempt, News, Shop, code, eventually};
+use crate::support::{Attempt, News, Shop, code, eventually, tea};
 
 on_each_database![
     a_retry_on_an_order_paid_meanwhile_opens_no_session,
@@ -10,6 +10,9 @@ on_each_database![
     a_success_is_not_lost_to_a_reused_event_id,
     two_reports_in_one_request_show_each_its_own_result,
     an_attempt_whose_news_never_came_is_asked_after,
+    nobody_is_sent_to_a_session_that_could_not_be_ended,
+    one_event_id_for_two_sessions_pays_both,
+    money_that_was_refused_is_not_accepted_by_a_copy_of_the_report,
 ];
 
 /// An attempt that the checkout gave up although its page is still open in the shopper's browser.
@@ -101,4 +104,55 @@ async fn an_attempt_whose_news_never_came_is_asked_after(shop: Shop) {
 
     assert_eq!(code(&again), "ORDER_ALREADY_PAID");
     assert_eq!(shop.user("ada").looks_at(&order).await["status"], "PAID");
+}
+
+// rule T5
+async fn nobody_is_sent_to_a_session_that_could_not_be_ended(shop: Shop) {
+    let (order, first) = given_up_but_open(&shop).await;
+    let ada = shop.user("ada");
+    let second = ada.tries_to_pay(&order, json!({ "idempotencyKey": "second" })).await;
+    shop.provider_will("cancel_session", "error_500").await;
+    shop.shopper_pays(&first).await;
+
+    let open = &ada
+        .sees("query ($id: ID!) { order(id: $id) { paymentAttempts { status redirectUrl } } }", json!({ "id": order }))
+        .await["order"]["paymentAttempts"][1];
+    assert_eq!(*open, json!({ "status": "PENDING", "redirectUrl": null }));
+    let again = ada.tries_to_pay(&order, json!({ "idempotencyKey": "second" })).await;
+    assert_eq!([code(&again), &again["attempt"]["redirectUrl"]], [&json!("ORDER_ALREADY_PAID"), &Value::Null]);
+
+    // Whoever asks next finds the provider able to end it.
+    let fresh = ada.tries_to_pay(&order, json!({})).await;
+    assert_eq!(code(&fresh), "ORDER_ALREADY_PAID");
+    let session = shop.session_of(second["attempt"]["id"].as_str().unwrap()).await;
+    assert_eq!(session["status"], "cancelled");
+}
+
+// rules T3, W2
+async fn one_event_id_for_two_sessions_pays_both(shop: Shop) {
+    let ((one, first), (other, second)) = (shop.open_attempt().await, shop.open_attempt().await);
+    let event = json!({ "eventId": "1" });
+
+    shop.checkout().reports_with(&first.external_id, "SUCCEEDED", "29.90", event.clone()).await;
+    shop.checkout().reports_with(&second.external_id, "SUCCEEDED", "29.90", event).await;
+
+    let ada = shop.user("ada");
+    assert_eq!([&ada.looks_at(&one).await["status"], &ada.looks_at(&other).await["status"]], ["PAID", "PAID"]);
+}
+
+// rule T5
+async fn money_that_was_refused_is_not_accepted_by_a_copy_of_the_report(shop: Shop) {
+    let (order, attempt) = given_up_but_open(&shop).await;
+    let mut dearer = tea();
+    dearer["shippingTotal"] = json!("5.00");
+    shop.checkout().changes_cart(&order, dearer).await;
+    let news = News::that(&attempt, "succeeded");
+    shop.hears(&news).await;
+    shop.checkout().changes_cart(&order, tea()).await;
+
+    shop.hears(&news).await;
+    shop.hears(&news.told_anew()).await;
+
+    let order = shop.user("ada").looks_at(&order).await;
+    assert_eq!([&order["status"], &order["paymentAttempts"][0]["status"]], ["AWAITING_PAYMENT", "CONFLICTED"]);
 }
