@@ -15,7 +15,7 @@ use axum::{
 use tracing::Instrument;
 
 use super::{Face, refusal};
-use crate::{provider::WebhookError, service::settle};
+use crate::{provider::WebhookError, service::event};
 
 /// Takes in one event.
 pub async fn receive(
@@ -44,7 +44,7 @@ pub async fn receive(
     let (app, name) = (Arc::clone(&face.app), provider.name());
     // It is taken in even if the provider hangs up meanwhile, and a failure is logged even if nobody waits for it.
     let work = async move {
-        let taken_in = settle::process_event(&app, name, notice, &words).await;
+        let taken_in = event::process_event(&app, name, notice, &words).await;
         taken_in.inspect_err(|error| tracing::error!(?error, provider = name, "an event could not be taken in"))
     };
     match face.tasks.spawn(work.in_current_span()).await {

@@ -10,13 +10,15 @@
 //! | [`claim`] | move an anonymous user's orders to a user |
 //! | [`payment`] | payments with their ledgers |
 //! | [`attempt`] | start an attempt to pay, find attempts |
-//! | [`settle`] | take in what a provider reports |
+//! | [`event`] | keep a provider's events, and hand them on once |
+//! | [`settle`] | compare what a provider reports with what was asked for |
 //! | `session` | what a provider's sessions come to: opened, looked up, cancelled |
 //! | [`operation`] | idempotency keys |
 //! | `outbox` | tell of a change in the transaction that makes it |
 
 pub mod attempt;
 pub mod claim;
+pub mod event;
 pub mod operation;
 pub mod order;
 pub mod order_list;

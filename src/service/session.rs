@@ -12,6 +12,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
+    event,
     operation::{self, Key},
     order, outbox,
     settle::{self, Told},
@@ -103,7 +104,7 @@ async fn record(
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
     outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
-    settle::take_in_parked(app, &tx, attempt.id, now).await?;
+    event::take_in_parked(app, &tx, attempt.id, now).await?;
     let is_open = session.report == Report::Pending;
     if !is_open {
         settle::take_in_within(&tx, attempt.id, &Told::of_session(session.clone()), now).await?;
@@ -120,7 +121,7 @@ async fn record(
         operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
     }
     tx.commit().await?;
-    if let Err(error) = settle::unpark(app, &recorded.provider, &session.external_id).await {
+    if let Err(error) = event::unpark(app, &recorded.provider, &session.external_id).await {
         tracing::error!(attempt = %attempt.id, ?error, "kept news could not be taken in");
     }
     let is_live = recorded.status.is_open() || (is_open && recorded.status.ended_without_money());

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
-    event,
+    event::Report as Words,
     id::{AttemptId, CaseId, TransactionId},
     money::Money,
     order,
@@ -17,12 +17,12 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, TryInsertResult,
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 
 use super::{
-    attempt as attempts,
+    attempt as attempts, event,
     order::{Payable, by_id, lock, pay_if_covered},
     outbox, session,
 };
@@ -64,7 +64,7 @@ impl Told {
         }
     }
 
-    fn of_notice(notice: Notice, body: &str) -> Self {
+    pub(super) fn of_notice(notice: Notice, body: &str) -> Self {
         Self {
             report: notice.report,
             amount: notice.amount,
@@ -110,85 +110,12 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
     Ok(settled)
 }
 
-/// Takes in a provider's event, or keeps it until its session is known (rule W2). Returns once it is committed.
-pub async fn process_event(app: &App, provider: &str, notice: Notice, body: &str) -> Result<(), Error> {
-    let (external_id, event_id) = (notice.external_id.clone(), notice.event_id.clone());
-    if let Some(settled) = take_in(app, provider, &external_id, Told::of_notice(notice, body)).await? {
-        return end_what_must_not_be_paid(app, &settled).await;
-    }
-    park(app, provider, &event_id, &external_id, body).await?;
-    // The session may have become known between the look and the parking.
-    match unpark(app, provider, &external_id).await? {
-        Some(settled) => end_what_must_not_be_paid(app, &settled).await,
-        None => Ok(()),
-    }
-}
-
-/// Takes in what was kept of a session, if it is known by now. Whoever parks news and whoever makes a session known look for each other after they
-/// have committed, so that one of them finds the other.
-pub(super) async fn unpark(app: &App, provider: &str, external_id: &str) -> Result<Option<Settled>, Error> {
-    let parked = event::Entity::find()
-        .filter(event::Column::Provider.eq(provider))
-        .filter(event::Column::ExternalId.eq(external_id))
-        .filter(event::Column::State.eq(event::State::Parked))
-        .one(app.db.read())
-        .await?;
-    let known = attempts::by_external_id(app.db.read(), external_id).await?;
-    let known = known.into_iter().find(|attempt| attempt.provider == provider);
-    let (Some(_), Some(known)) = (parked, known) else { return Ok(None) };
-    let tx = app.db.begin_write().await?;
-    lock(&tx, &Audience::of_the_server(), known.order_id).await?;
-    take_in_parked(app, &tx, known.id, app.clock.now()).await?;
-    let (attempt, order) = subject(&tx, known.id).await?;
-    tx.commit().await?;
-    Ok(Some(settled(attempt, order, Effect::Changed)))
-}
-
 /// Once an order is paid, or holds money that nobody decided about, no other session of it may be paid. Done for old news as well: whoever
 /// took it in first may not have come this far.
-async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
+pub(super) async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
     let order = &settled.order;
     if order.status == order::Status::Paid || attempts::waits_for_decision(app.db.read(), order.id).await? {
         session::end_leftover(app, order.id).await?;
-    }
-    Ok(())
-}
-
-async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body: &str) -> Result<(), Error> {
-    let tx = app.db.begin_write().await?;
-    let parked = event_row(provider, event_id, external_id, body, app.clock.now(), event::State::Parked);
-    event::Entity::insert(parked.into_active_model()).on_conflict_do_nothing().exec_without_returning(&tx).await?;
-    tx.commit().await?;
-    tracing::info!(provider, event_id, "news of a session that is not known yet is kept");
-    Ok(())
-}
-
-/// Takes in the events that were kept until this attempt's session was known, oldest first. The order is locked.
-pub(super) async fn take_in_parked(
-    app: &App,
-    tx: &DatabaseTransaction,
-    attempt: AttemptId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let (known, _) = subject(tx, attempt).await?;
-    let (Some(provider), Some(external_id)) = (app.providers.named(&known.provider), &known.external_id) else {
-        return Ok(());
-    };
-    let parked = event::Entity::find()
-        .filter(event::Column::Provider.eq(provider.name()))
-        .filter(event::Column::ExternalId.eq(external_id))
-        .filter(event::Column::State.eq(event::State::Parked))
-        .order_by_asc(event::Column::ReceivedAt)
-        .all(tx)
-        .await?;
-    for event in parked {
-        let body = event.report.0;
-        match provider.read_event(body.as_bytes()) {
-            Ok(notice) => {
-                take_in_within(tx, attempt, &Told::of_notice(notice, &body), now).await?;
-            }
-            Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
-        }
     }
     Ok(())
 }
@@ -207,14 +134,14 @@ pub(super) async fn take_in(
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     lock(&tx, &Audience::of_the_server(), known.order_id).await?;
-    take_in_parked(app, &tx, known.id, now).await?;
+    event::take_in_parked(app, &tx, known.id, now).await?;
     let effect = take_in_within(&tx, known.id, &told, now).await?;
     let (attempt, order) = subject(&tx, known.id).await?;
     tx.commit().await?;
     Ok(Some(settled(attempt, order, effect)))
 }
 
-fn settled(attempt: Model, order: order::Model, effect: Effect) -> Settled {
+pub(super) fn settled(attempt: Model, order: order::Model, effect: Effect) -> Settled {
     let refused = effect == Effect::Refused || attempt.status == Status::Conflicted;
     let problem = refused.then_some(Problem::AttemptConflicted);
     Settled { attempt, order, already_processed: effect == Effect::None, problem }
@@ -236,62 +163,12 @@ pub(super) async fn take_in_within(
 ) -> Result<Effect, Error> {
     let (attempt, order) = subject(tx, id).await?;
     let external_id = attempt.external_id.as_deref().unwrap_or_default();
-    let is_new = remember(tx, &attempt.provider, external_id, told, now).await?;
+    let is_new = event::remember(tx, &attempt.provider, external_id, told, now).await?;
     // Money is looked at even under an event id that was seen: a success must not be lost to a caller who reuses ids.
     if !is_new && told.report != Report::Succeeded {
         return Ok(Effect::None);
     }
     compare(tx, &attempt, order, told, now).await
-}
-
-/// Notes the event; false if it was taken in before.
-async fn remember(
-    tx: &DatabaseTransaction,
-    provider: &str,
-    external_id: &str,
-    told: &Told,
-    now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let Some(event_id) = &told.event_id else { return Ok(true) };
-    let row = event_row(provider, event_id, external_id, &told.words, now, event::State::Applied);
-    let inserted =
-        event::Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
-    if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
-        return Ok(true);
-    }
-    let applied = event::ActiveModel {
-        state: Set(event::State::Applied),
-        applied_at: Set(Some(now)),
-        ..event::ActiveModel::default()
-    };
-    let unparked = event::Entity::update_many()
-        .set(applied)
-        .filter(event::Column::Provider.eq(provider))
-        .filter(event::Column::ExternalId.eq(external_id))
-        .filter(event::Column::EventId.eq(event_id))
-        .filter(event::Column::State.eq(event::State::Parked))
-        .exec(tx)
-        .await?;
-    Ok(unparked.rows_affected > 0)
-}
-
-fn event_row(
-    provider: &str,
-    event_id: &str,
-    external_id: &str,
-    words: &str,
-    now: DateTime<Utc>,
-    state: event::State,
-) -> event::Model {
-    event::Model {
-        provider: provider.to_owned(),
-        event_id: event_id.to_owned(),
-        external_id: external_id.to_owned(),
-        state,
-        report: event::Report(words.to_owned()),
-        received_at: now,
-        applied_at: (state == event::State::Applied).then_some(now),
-    }
 }
 
 /// Compares news with the attempt and the order, and writes what follows.
@@ -398,7 +275,7 @@ async fn refuse(
         expected_currency: Some(attempt.currency),
         reported_minor: Some(told.amount.minor()),
         reported_currency: Some(told.amount.currency()),
-        report: Some(event::Report(told.words.clone())),
+        report: Some(Words(told.words.clone())),
         checks: 0,
         next_check_at: None,
         evidence: None,

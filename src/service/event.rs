@@ -1,0 +1,138 @@
+//! A provider's events: each is kept word for word, taken in once, and parked until its session is known (rules T3, W2).
+//!
+//! What the news means for an attempt is decided in `settle`; here it is only kept and handed on.
+
+use chrono::{DateTime, Utc};
+use entity::{
+    event::{ActiveModel, Column, Entity, Model, Report, State},
+    id::AttemptId,
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    TryInsertResult,
+};
+
+use super::{
+    attempt as attempts,
+    order::lock,
+    settle::{Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
+};
+use crate::{app::App, auth::Audience, error::Error, provider::Notice};
+
+/// Takes in a provider's event, or keeps it until its session is known (rule W2). Returns once it is committed.
+pub async fn process_event(app: &App, provider: &str, notice: Notice, body: &str) -> Result<(), Error> {
+    let (external_id, event_id) = (notice.external_id.clone(), notice.event_id.clone());
+    if let Some(settled) = take_in(app, provider, &external_id, Told::of_notice(notice, body)).await? {
+        return end_what_must_not_be_paid(app, &settled).await;
+    }
+    park(app, provider, &event_id, &external_id, body).await?;
+    // The session may have become known between the look and the parking.
+    match unpark(app, provider, &external_id).await? {
+        Some(settled) => end_what_must_not_be_paid(app, &settled).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes in what was kept of a session, if it is known by now. Whoever parks news and whoever makes a session known look for each other after they
+/// have committed, so that one of them finds the other.
+pub(super) async fn unpark(app: &App, provider: &str, external_id: &str) -> Result<Option<Settled>, Error> {
+    let parked = Entity::find()
+        .filter(Column::Provider.eq(provider))
+        .filter(Column::ExternalId.eq(external_id))
+        .filter(Column::State.eq(State::Parked))
+        .one(app.db.read())
+        .await?;
+    let known = attempts::by_external_id(app.db.read(), external_id).await?;
+    let known = known.into_iter().find(|attempt| attempt.provider == provider);
+    let (Some(_), Some(known)) = (parked, known) else { return Ok(None) };
+    let tx = app.db.begin_write().await?;
+    lock(&tx, &Audience::of_the_server(), known.order_id).await?;
+    take_in_parked(app, &tx, known.id, app.clock.now()).await?;
+    let (attempt, order) = subject(&tx, known.id).await?;
+    tx.commit().await?;
+    Ok(Some(settled(attempt, order, Effect::Changed)))
+}
+
+async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body: &str) -> Result<(), Error> {
+    let tx = app.db.begin_write().await?;
+    let parked = event_row(provider, event_id, external_id, body, app.clock.now(), State::Parked);
+    Entity::insert(parked.into_active_model()).on_conflict_do_nothing().exec_without_returning(&tx).await?;
+    tx.commit().await?;
+    tracing::info!(provider, event_id, "news of a session that is not known yet is kept");
+    Ok(())
+}
+
+/// Takes in the events that were kept until this attempt's session was known, oldest first. The order is locked.
+pub(super) async fn take_in_parked(
+    app: &App,
+    tx: &DatabaseTransaction,
+    attempt: AttemptId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (known, _) = subject(tx, attempt).await?;
+    let (Some(provider), Some(external_id)) = (app.providers.named(&known.provider), &known.external_id) else {
+        return Ok(());
+    };
+    let parked = Entity::find()
+        .filter(Column::Provider.eq(provider.name()))
+        .filter(Column::ExternalId.eq(external_id))
+        .filter(Column::State.eq(State::Parked))
+        .order_by_asc(Column::ReceivedAt)
+        .all(tx)
+        .await?;
+    for event in parked {
+        let body = event.report.0;
+        match provider.read_event(body.as_bytes()) {
+            Ok(notice) => {
+                take_in_within(tx, attempt, &Told::of_notice(notice, &body), now).await?;
+            }
+            Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
+        }
+    }
+    Ok(())
+}
+
+/// Notes the event; false if it was taken in before.
+pub(super) async fn remember(
+    tx: &DatabaseTransaction,
+    provider: &str,
+    external_id: &str,
+    told: &Told,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let Some(event_id) = &told.event_id else { return Ok(true) };
+    let row = event_row(provider, event_id, external_id, &told.words, now, State::Applied);
+    let inserted = Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
+    if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
+        return Ok(true);
+    }
+    let applied = ActiveModel { state: Set(State::Applied), applied_at: Set(Some(now)), ..ActiveModel::default() };
+    let unparked = Entity::update_many()
+        .set(applied)
+        .filter(Column::Provider.eq(provider))
+        .filter(Column::ExternalId.eq(external_id))
+        .filter(Column::EventId.eq(event_id))
+        .filter(Column::State.eq(State::Parked))
+        .exec(tx)
+        .await?;
+    Ok(unparked.rows_affected > 0)
+}
+
+fn event_row(
+    provider: &str,
+    event_id: &str,
+    external_id: &str,
+    words: &str,
+    now: DateTime<Utc>,
+    state: State,
+) -> Model {
+    Model {
+        provider: provider.to_owned(),
+        event_id: event_id.to_owned(),
+        external_id: external_id.to_owned(),
+        state,
+        report: Report(words.to_owned()),
+        received_at: now,
+        applied_at: (state == State::Applied).then_some(now),
+    }
+}
