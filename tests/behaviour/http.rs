@@ -9,6 +9,7 @@ on_each_database![
     a_body_without_a_query_is_refused,
     a_request_in_another_media_type_is_refused,
     a_body_above_the_limit_is_refused,
+    every_refusal_has_one_form,
     a_document_that_does_not_parse_is_refused,
     a_field_that_is_not_there_is_refused,
     a_client_of_the_newer_protocol_is_told_by_the_status_too,
@@ -53,6 +54,27 @@ async fn a_body_above_the_limit_is_refused(shop: Shop) {
     let answer = request.body(body).send().await.unwrap();
 
     assert_eq!(answer.status(), 413);
+}
+
+async fn every_refusal_has_one_form(shop: Shop) {
+    let graphql = || shop.client().post(shop.url("/graphql")).header("content-type", "application/json");
+    let refusals = [
+        (graphql().body("{}"), 401, "UNAUTHENTICATED"),
+        (shop.client().post(shop.url("/graphql")).body("{}"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (graphql().body("x".repeat(2 * 1024 * 1024)), 413, "PAYLOAD_TOO_LARGE"),
+        (shop.client().get(shop.url("/graphql")), 405, "METHOD_NOT_ALLOWED"),
+        (shop.client().get(shop.url("/nowhere")), 404, "NOT_FOUND"),
+        (shop.client().post(shop.url("/webhooks/nobody")), 404, "NOT_FOUND"),
+        (shop.client().post(shop.url("/webhooks/sandbox")), 401, "UNVERIFIED"),
+    ];
+    for (request, status, code) in refusals {
+        let answer = request.send().await.unwrap();
+
+        let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let told = (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON")["errors"][0].take());
+        assert_eq!((told.0, &told.1["extensions"]), (status, &json!({ "code": code, "requestId": id })));
+        assert!(told.1["message"].is_string());
+    }
 }
 
 async fn a_document_that_does_not_parse_is_refused(shop: Shop) {
