@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal;
 
 use crate::{
-    auth::{KeySource, Kind, Scope, mint},
+    auth::{CallerKind, KeySource, Scope, mint},
     clock::Clock,
     config::{Config, LogFormat, Purpose, Settings},
     development, graphql,
@@ -46,7 +46,7 @@ pub enum Command {
     Token {
         /// What kind of caller it is for
         #[arg(long, value_enum)]
-        kind: Kind,
+        kind: CallerKind,
         /// The caller's id, 1 to 255 characters
         #[arg(long, value_parser = subject)]
         sub: String,
@@ -165,12 +165,12 @@ async fn migrate(config: &Config) -> Result<(), ServerError> {
 
 fn token(
     config: &Config,
-    kind: Kind,
+    kind: CallerKind,
     sub: &str,
     scopes: Option<&BTreeSet<Scope>>,
     ttl: Duration,
 ) -> Result<(), ServerError> {
-    if scopes.is_some() && kind != Kind::Service {
+    if scopes.is_some() && kind != CallerKind::Service {
         return Err(failed("--scope")("only a service has scopes: leave it out, or say --kind service"));
     }
     let secret = match &config.keys {

@@ -194,7 +194,7 @@ fn key(jwk: &Jwk) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Claims, Kind, Policy, Rejected, verify};
+    use crate::auth::{CallerKind, Claims, Policy, Rejected, verify};
     use jsonwebtoken::{EncodingKey, Header, encode};
 
     /// A fresh Ed25519 key pair under this id: what signs, and what is published.
@@ -219,7 +219,7 @@ mod tests {
         let mut header = Header::new(algorithm);
         header.kid = id.map(str::to_owned);
         let (iss, aud, scope, nbf, iat) = (None, None, None, None, None);
-        let claims = Claims { sub: "ada".into(), kind: Kind::User, scope, exp: 100, nbf, iat, iss, aud };
+        let claims = Claims { sub: "ada".into(), kind: CallerKind::User, scope, exp: 100, nbf, iat, iss, aud };
         encode(&header, &claims, key).unwrap()
     }
 

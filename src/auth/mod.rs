@@ -9,10 +9,11 @@ mod token;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use entity::owner::{Owner, OwnerKind};
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     keys::{KeyError, KeySource, Keys},
-    token::{Claims, Kind, Policy, Rejected, mint, verify},
+    token::{Claims, Policy, Rejected, mint, verify},
 };
 use crate::error::Error;
 
@@ -77,7 +78,8 @@ impl FromStr for Scope {
 }
 
 /// The three kinds of caller (rule A1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum CallerKind {
     User,
     Anonymous,

@@ -19,7 +19,7 @@ const MOST_TOKEN_BYTES: usize = 8 * 1024;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     pub sub: String,
-    pub kind: Kind,
+    pub kind: CallerKind,
     /// Names with spaces between, for services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
@@ -32,15 +32,6 @@ pub struct Claims {
     pub iss: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<serde_json::Value>,
-}
-
-/// The three kinds of caller, as a token spells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    User,
-    Anonymous,
-    Service,
 }
 
 /// Why a token is not accepted, in words for whoever sent it: enough to mend a client, nothing about the keys.
@@ -128,11 +119,7 @@ fn caller(claims: Claims) -> Result<Caller, Rejected> {
     if !(1..=255).contains(&claims.sub.chars().count()) || claims.sub.contains('\0') {
         return Err(Rejected::Claims);
     }
-    let kind = match claims.kind {
-        Kind::User => CallerKind::User,
-        Kind::Anonymous => CallerKind::Anonymous,
-        Kind::Service => CallerKind::Service,
-    };
+    let kind = claims.kind;
     // Scopes that mean nothing here may mean something elsewhere.
     let scopes: BTreeSet<Scope> = match kind {
         CallerKind::Service => claims.scope.iter().flat_map(|names| names.split(' ')).flat_map(str::parse).collect(),
@@ -176,7 +163,7 @@ mod tests {
     fn claims() -> Claims {
         Claims {
             sub: "ada".into(),
-            kind: Kind::User,
+            kind: CallerKind::User,
             scope: None,
             exp: 100,
             nbf: None,
@@ -221,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_services_scopes_count() {
         let scope = Some("orders:read unheard:of".to_owned());
-        let service = Claims { kind: Kind::Service, scope: scope.clone(), ..claims() };
+        let service = Claims { kind: CallerKind::Service, scope: scope.clone(), ..claims() };
         let scopes = verified(&service, Policy::default(), 1).await.unwrap().scopes;
         assert_eq!(scopes, BTreeSet::from([Scope::OrdersRead]));
         let user = Claims { scope, ..claims() };

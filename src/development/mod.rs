@@ -15,7 +15,7 @@ use std::{
 use chrono::{DateTime, Duration, Utc};
 
 use crate::{
-    auth::{Claims, Kind, Policy, Scope, mint},
+    auth::{CallerKind, Claims, Policy, Scope, mint},
     http::graphiql::DemoCaller,
     secret::Secret,
 };
@@ -63,10 +63,10 @@ pub fn callers(
     now: DateTime<Utc>,
 ) -> Result<Vec<DemoCaller>, jsonwebtoken::errors::Error> {
     [
-        ("checkout (service)", "creates orders, reports payments; may do everything", "checkout", Kind::Service),
-        ("Ada (user)", "a signed-in shopper with orders in every state", "ada", Kind::User),
-        ("Grace (user)", "another signed-in shopper, to whom Ada's orders don't exist", "grace", Kind::User),
-        ("guest-1 (anonymous)", "a shopper who is not signed in", "guest-1", Kind::Anonymous),
+        ("checkout (service)", "creates orders, reports payments; may do everything", "checkout", CallerKind::Service),
+        ("Ada (user)", "a signed-in shopper with orders in every state", "ada", CallerKind::User),
+        ("Grace (user)", "another signed-in shopper, to whom Ada's orders don't exist", "grace", CallerKind::User),
+        ("guest-1 (anonymous)", "a shopper who is not signed in", "guest-1", CallerKind::Anonymous),
     ]
     .into_iter()
     .map(|(name, description, sub, kind)| {
@@ -80,7 +80,7 @@ pub fn callers(
 pub fn claims(
     policy: &Policy,
     now: DateTime<Utc>,
-    kind: Kind,
+    kind: CallerKind,
     sub: &str,
     scopes: Option<&BTreeSet<Scope>>,
     ttl: Duration,
@@ -92,7 +92,7 @@ pub fn claims(
     Claims {
         sub: sub.to_owned(),
         kind,
-        scope: (kind == Kind::Service).then(|| scopes.join(" ")),
+        scope: (kind == CallerKind::Service).then(|| scopes.join(" ")),
         exp: now.timestamp().saturating_add(ttl.num_seconds()),
         nbf: None,
         iat: Some(now.timestamp()),

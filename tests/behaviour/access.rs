@@ -160,7 +160,7 @@ async fn a_denied_mutation_changes_nothing(shop: Shop) {
 
 // rules A1, A3
 async fn a_scope_in_a_shoppers_token_gives_nothing(shop: Shop) {
-    let greedy = Actor::new(&shop, orderpay::auth::Kind::User, "bob", "orders:read orders:write");
+    let greedy = Actor::new(&shop, orderpay::auth::CallerKind::User, "bob", "orders:read orders:write");
 
     let seen = [
         attempted(&greedy, &shop.known_to_ada().await, "order").await,

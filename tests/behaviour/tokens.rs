@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Duration;
 use orderpay::{
-    auth::{Claims, Kind, mint},
+    auth::{CallerKind, Claims, mint},
     secret::Secret,
 };
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ on_each_database![
 fn claims(shop: &Shop) -> Claims {
     Claims {
         sub: "checkout".into(),
-        kind: Kind::Service,
+        kind: CallerKind::Service,
         scope: Some("orders:write".into()),
         exp: (shop.now() + Duration::hours(1)).timestamp(),
         nbf: None,

@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use orderpay::{
-    auth::{Claims, Kind, mint},
+    auth::{CallerKind, Claims, mint},
     secret::Secret,
 };
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(shop: &Shop, kind: Kind, id: &str, scope: &str) -> Self {
+    pub fn new(shop: &Shop, kind: CallerKind, id: &str, scope: &str) -> Self {
         let claims = Claims {
             sub: id.to_owned(),
             kind,
@@ -39,9 +39,9 @@ impl Actor {
         Self {
             id: id.to_owned(),
             kind: match kind {
-                Kind::User => "USER",
-                Kind::Anonymous => "ANONYMOUS",
-                Kind::Service => "SERVICE",
+                CallerKind::User => "USER",
+                CallerKind::Anonymous => "ANONYMOUS",
+                CallerKind::Service => "SERVICE",
             },
             ..Self::with_token(shop, &mint(&Secret::new(JWT_SECRET), &claims).expect("a token"))
         }

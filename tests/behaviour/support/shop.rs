@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, Duration, Utc};
 use clap::Parser;
 use orderpay::{
-    auth::Kind,
+    auth::CallerKind,
     clock::Clock,
     command::Cli,
     config::Config,
@@ -109,20 +109,20 @@ impl Shop {
     }
 
     pub fn user(&self, id: &str) -> Actor {
-        Actor::new(self, Kind::User, id, "")
+        Actor::new(self, CallerKind::User, id, "")
     }
 
     pub fn guest(&self, id: &str) -> Actor {
-        Actor::new(self, Kind::Anonymous, id, "")
+        Actor::new(self, CallerKind::Anonymous, id, "")
     }
 
     pub fn service(&self, scopes: &[&str]) -> Actor {
-        Actor::new(self, Kind::Service, "back-office", &scopes.join(" "))
+        Actor::new(self, CallerKind::Service, "back-office", &scopes.join(" "))
     }
 
     pub fn checkout(&self) -> Actor {
         let scopes = "orders:read orders:write attempts:write payments:write payments:capture locks:write";
-        Actor::new(self, Kind::Service, "checkout", scopes)
+        Actor::new(self, CallerKind::Service, "checkout", scopes)
     }
 
     pub fn url(&self, path: &str) -> String {
