@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, FromQueryResult,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
@@ -48,6 +48,21 @@ pub enum Change {
     TooLate(Session),
 }
 
+/// How often a file that another process is opening is tried, and how long after each try: five seconds in all.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the file. While somebody else turns a new one to WAL, SQLite refuses instead of letting others wait: so it is tried again.
+async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    for _ in 1..TRIES {
+        match Database::connect(options.clone()).await {
+            Err(error) if error.to_string().contains("database is locked") => tokio::time::sleep(PAUSE).await,
+            opened => return opened,
+        }
+    }
+    Database::connect(options.clone()).await
+}
+
 impl Store {
     pub async fn open(url: &str, public_url: String, session_ttl: Duration) -> Result<Self, SandboxError> {
         let mut options = ConnectOptions::new(url);
@@ -55,7 +70,6 @@ impl Store {
         let connections = if url.contains(":memory:") || url.contains("mode=memory") { 1 } else { 4 };
         options
             .max_connections(connections)
-            .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .sqlx_logging(false)
@@ -68,7 +82,7 @@ impl Store {
                     .busy_timeout(Duration::from_secs(5))
                     .foreign_keys(true)
             });
-        let db = Database::connect(options).await?;
+        let db = connect(&options).await?;
         db.execute_unprepared(include_str!("schema.sql")).await?;
         Ok(Self { db, public_url, session_ttl })
     }
