@@ -1,5 +1,7 @@
 //! A request made ready: parsed, and refused where the executor would not refuse it.
 
+use std::collections::HashSet;
+
 use async_graphql::{
     Request, ServerError, Value, Variables,
     parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
@@ -34,7 +36,8 @@ impl Prepared {
             return Err(ServerError::new(format!("The variable ${missing} is required."), None));
         }
         let is_mutation = operation.is_some_and(|operation| operation.ty == OperationType::Mutation);
-        let introspects = operation.is_some_and(|operation| introspects(document, &operation.selection_set.node, 0));
+        let introspects = operation
+            .is_some_and(|operation| introspects(document, &operation.selection_set.node, &mut HashSet::new(), 0));
         Ok(Self { request, is_mutation, introspects })
     }
 
@@ -76,16 +79,26 @@ fn missing_variable(operation: &OperationDefinition, variables: &Variables) -> O
 /// Fragments that lie deeper than this are refused by the executor anyway.
 const MOST_DEPTH: usize = 32;
 
-/// Whether a root selection asks for the schema.
-fn introspects(document: &ExecutableDocument, set: &SelectionSet, depth: usize) -> bool {
+/// Whether a root selection asks for the schema. Each fragment is looked at once, however often it is spread: fragments that spread each
+/// other twice would make it take for ever.
+fn introspects<'a>(
+    document: &'a ExecutableDocument,
+    set: &'a SelectionSet,
+    seen: &mut HashSet<&'a str>,
+    depth: usize,
+) -> bool {
     depth < MOST_DEPTH
-        && set.items.iter().any(|item| match &item.node {
-            Selection::Field(field) => matches!(field.node.name.node.as_str(), "__schema" | "__type"),
-            Selection::InlineFragment(inline) => introspects(document, &inline.node.selection_set.node, depth + 1),
-            Selection::FragmentSpread(spread) => document
-                .fragments
-                .get(&spread.node.fragment_name.node)
-                .is_some_and(|fragment| introspects(document, &fragment.node.selection_set.node, depth + 1)),
+        && set.items.iter().any(|item| {
+            let inside = match &item.node {
+                Selection::Field(field) => return matches!(field.node.name.node.as_str(), "__schema" | "__type"),
+                Selection::InlineFragment(inline) => Some(&inline.node.selection_set.node),
+                Selection::FragmentSpread(spread) => {
+                    let name = &spread.node.fragment_name.node;
+                    let fragment = document.fragments.get(name).filter(|_| seen.insert(name.as_str()));
+                    fragment.map(|fragment| &fragment.node.selection_set.node)
+                }
+            };
+            inside.is_some_and(|set| introspects(document, set, seen, depth + 1))
         })
 }
 

@@ -181,3 +181,12 @@ async fn every_field_that_is_at_hand_is_answered_by_the_walk() {
         }
     }
 }
+
+#[test]
+fn fragments_that_spread_each_other_twice_are_looked_through_once() {
+    let fragment = |n: usize| format!("fragment f{n} on Query {{ ...f{} ...f{} }} ", n + 1, n + 1);
+    let fragments: String = (0..30).map(fragment).collect();
+    let asks = |last: &str| format!("{{ ...f0 }} {fragments} fragment f30 on Query {{ {last} }}");
+    assert!(prepared(&asks("viewer { id }")).without_introspection().is_ok());
+    assert!(prepared(&asks("__schema { __typename }")).without_introspection().is_err());
+}

@@ -115,7 +115,9 @@ async fn record(
     let problem = attempt::came_to_problem(&tx, &order, &recorded).await?;
     let problem = problem.or(unwanted.then_some(Problem::ProviderUnavailable));
     if problem.is_some() {
-        attempt::hide_open(&tx, attempt.order_id).await?;
+        // Its own way only: another attempt of the order may be a good one.
+        let hidden = ActiveModel { redirect_url: Set(None), client_secret: Set(None), ..ActiveModel::default() };
+        Entity::update_many().set(hidden).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
     }
     if let Some(key) = key {
         operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
