@@ -14,6 +14,8 @@ pub struct App {
     pub return_origins: ReturnOrigins,
     /// How long a provider may take to answer one call.
     pub provider_timeout: Duration,
+    /// How long a mutation that takes a payment's lock itself takes it for (rule K3).
+    pub payment_lock_ttl: Duration,
 }
 
 impl App {

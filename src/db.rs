@@ -4,9 +4,10 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    EntityTrait, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::{
         Connection,
         postgres::{PgConnectOptions, PgConnection},
@@ -59,6 +60,18 @@ impl Database {
             ..TransactionOptions::default()
         };
         self.0.begin_with_options(options).await
+    }
+
+    /// What time it is for the database, at this moment: locks know no other clock (rule K3).
+    pub async fn now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
+        let backend = db.get_database_backend();
+        let sql = match backend {
+            // `now()` would stand still for a whole transaction.
+            DbBackend::Postgres => "SELECT clock_timestamp() AS now",
+            _ => "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS now",
+        };
+        let row = db.query_one_raw(Statement::from_string(backend, sql)).await?;
+        row.ok_or_else(|| DbErr::Custom("the database does not know what time it is".into()))?.try_get("", "now")
     }
 
     /// Brings the schema up to date; servers that start at once do it one after the other.

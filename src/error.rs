@@ -2,6 +2,7 @@
 //!
 //! What can rightly happen is a [`Problem`]; what a caller must never see the inside of is [`Error::Fault`].
 
+use chrono::{DateTime, Utc};
 use entity::{
     fault::{Fault, Faults},
     money::{Money, MoneyError},
@@ -49,16 +50,39 @@ pub enum Problem {
     AttemptNotFound,
     /// Reported money was not accepted and waits for a decision (rule T5).
     AttemptConflicted,
+    PaymentNotFound,
+    PaymentArchived,
+    /// Somebody else works on the payment, until then (rule K2).
+    PaymentLocked {
+        payment_id: String,
+        purpose: Option<String>,
+        expires_at: DateTime<Utc>,
+        retry_after_ms: i32,
+    },
+    /// The lock that the work began under does not stand any more (rule K5).
+    LockLost {
+        payment_id: String,
+    },
     StaleVersion {
         current: i32,
+    },
+    /// There is only so much (rule P5).
+    AmountExceedsAvailable {
+        requested: Money,
+        available: Money,
     },
     CurrencyMismatch {
         message: String,
     },
-    /// The provider said no, or can't be reached: nothing was opened.
+    /// The transaction that was named can't be acted on (rule P3).
+    ParentTransactionUnsuitable {
+        why: String,
+    },
+    /// The provider said no, or can't be reached: nothing was done.
     ProviderUnavailable,
+    /// The provider can't do it (rule P10), or there is none of this name.
     ProviderUnsupported {
-        provider: String,
+        why: String,
     },
     /// The provider's answer is not known (rule P8).
     OutcomeUnknown,
@@ -75,6 +99,11 @@ impl Problem {
         Self::InvalidInput(faults.or::<()>(None).err().unwrap_or_default())
     }
 
+    /// There is no provider of this name here.
+    pub fn unknown_provider(name: &str) -> Self {
+        Self::ProviderUnsupported { why: format!("There is no payment provider {name:?} here") }
+    }
+
     /// Whether the same request may succeed later as it is, without anybody doing anything about it but waiting.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -83,6 +112,7 @@ impl Problem {
             | Self::OrderHasOpenAttempt
             | Self::AttemptNotFound
             | Self::AttemptConflicted
+            | Self::PaymentLocked { .. }
             | Self::OutcomeUnknown
             | Self::OperationInProgress => true,
             Self::OrderNotFound
@@ -90,8 +120,13 @@ impl Problem {
             | Self::OrderCancelled
             | Self::AmountDueChanged { .. }
             | Self::NothingDue
+            | Self::PaymentNotFound
+            | Self::PaymentArchived
+            | Self::LockLost { .. }
             | Self::StaleVersion { .. }
+            | Self::AmountExceedsAvailable { .. }
             | Self::CurrencyMismatch { .. }
+            | Self::ParentTransactionUnsuitable { .. }
             | Self::ProviderUnavailable
             | Self::ProviderUnsupported { .. }
             | Self::IdempotencyKeyReused
@@ -120,10 +155,23 @@ impl std::fmt::Display for Problem {
             Self::AttemptConflicted => f.write_str(
                 "The provider reported money that does not match the attempt or the order. It is kept and waits for a decision.",
             ),
-            Self::StaleVersion { current } => write!(f, "The order changed meanwhile: its version is {current}."),
+            Self::PaymentNotFound => f.write_str("There is no such payment."),
+            Self::PaymentArchived => f.write_str("The payment is archived."),
+            Self::PaymentLocked { payment_id, retry_after_ms, .. } => {
+                write!(f, "Somebody else works on {payment_id}; its lock runs out in {retry_after_ms} ms.")
+            }
+            Self::LockLost { payment_id } => write!(
+                f,
+                "The lock on {payment_id} ran out, was given back, or was taken by another. Nothing more was sent under it; take the lock anew, and look at the payment again.",
+            ),
+            Self::StaleVersion { current } => write!(f, "It changed meanwhile: its version is {current}."),
+            Self::AmountExceedsAvailable { requested, available } => {
+                write!(f, "{requested} is more than is available: {available}.")
+            }
             Self::CurrencyMismatch { message } => f.write_str(message),
-            Self::ProviderUnavailable => f.write_str("The payment provider did not open a session. Nothing was charged; start another attempt under a new idempotency key."),
-            Self::ProviderUnsupported { provider } => write!(f, "There is no payment provider {provider:?} here."),
+            Self::ParentTransactionUnsuitable { why } => write!(f, "The parent transaction can't be acted on: {why}."),
+            Self::ProviderUnavailable => f.write_str("The payment provider refused, or could not be reached. Nothing was done; try again under a new idempotency key."),
+            Self::ProviderUnsupported { why } => write!(f, "{why}."),
             Self::OutcomeUnknown => f.write_str(
                 "The payment provider's answer is not known yet. Send the same request again later, under the same idempotency key where it has one; nothing is sent to the provider twice.",
             ),

@@ -102,6 +102,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         providers,
         return_origins: config.return_origins.clone(),
         provider_timeout: config.provider_timeout,
+        payment_lock_ttl: config.payment_lock_ttl,
     });
     let face = Face {
         app: Arc::clone(&app),
@@ -250,7 +251,7 @@ async fn open_sandbox(config: &Config, address: SocketAddr) -> Result<(SandboxCl
     let url = |text: String| {
         Url::parse(&text).map_err(failed("ORDERPAY_PUBLIC_URL and ORDERPAY_SANDBOX_URL don't make an address"))
     };
-    let client = SandboxClient::new(url(base)?, url(webhooks)?, secret, config.provider_timeout);
+    let client = SandboxClient::new(url(base)?, url(webhooks)?, secret, config.provider_timeout, config.sandbox_limits);
     Ok((client.map_err(failed("no HTTP client"))?, embedded))
 }
 
@@ -269,6 +270,7 @@ async fn run_sandbox(config: &Config, public_url: String, secret: &Secret) -> Re
         public_url,
         secret: sandbox::Secret::new(secret.expose()),
         session_ttl: SANDBOX_SESSION_TTL,
+        limits: config.sandbox_limits,
     };
     let opened = Sandbox::open(settings).await;
     opened.map_err(cannot_open("ORDERPAY_SANDBOX_DATABASE_URL", &config.sandbox_database_url))

@@ -101,8 +101,8 @@ impl Status {
 
 /// Whether reported money is what the attempt asked for, and still wanted (rules T4, T5).
 ///
-/// `None`: it is. Otherwise why not; where several reasons hold, the one that is least about us.
-pub fn judge(attempt: &Model, order: &order::Model, reported: Money) -> Option<Reason> {
+/// `None`: it is. Otherwise why not; where several reasons hold, the one that is least about us. `due` is what the order's payments leave to be paid.
+pub fn judge(attempt: &Model, order: &order::Model, due: Money, reported: Money) -> Option<Reason> {
     if reported.currency() != attempt.currency {
         return Some(Reason::CurrencyMismatch);
     }
@@ -113,6 +113,8 @@ pub fn judge(attempt: &Model, order: &order::Model, reported: Money) -> Option<R
         order::Status::Paid => Some(Reason::PaidTwice),
         order::Status::Cancelled => Some(Reason::ContradictingResult),
         order::Status::AwaitingPayment if order.cart_digest != attempt.cart_digest => Some(Reason::CartChanged),
+        // Another payment has taken its place meanwhile.
+        order::Status::AwaitingPayment if due.minor() < attempt.amount_minor => Some(Reason::PaidTwice),
         order::Status::AwaitingPayment => None,
     }
 }

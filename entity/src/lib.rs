@@ -15,7 +15,10 @@
 //! | [`snapshot`] | the cart as it was when its order was paid |
 //! | [`attempt`] | an attempt to pay and its life, news by news |
 //! | [`payment`] | one payment method's share of an order |
+//! | [`method`] | the payment method's token, apart from the payment |
 //! | [`transaction`] | what was asked of a provider for a payment, and what it said |
+//! | [`share`] | which earlier transactions a new one acts on, and with how much |
+//! | [`capability`] | what a provider can do |
 //! | [`summary`] | what a payment's transactions add up to, and what may happen next |
 //! | [`lock`] | who works on a payment, and until when |
 //! | [`operation`] | a mutation under an idempotency key |
@@ -24,12 +27,14 @@
 //! | [`outbox`] | committed changes, to be told to whoever listens |
 
 pub mod attempt;
+pub mod capability;
 pub mod cart;
 pub mod event;
 pub mod fault;
 pub mod id;
 pub mod lock;
 pub mod metadata;
+pub mod method;
 pub mod money;
 pub mod operation;
 pub mod order;
@@ -37,6 +42,7 @@ pub mod outbox;
 pub mod owner;
 pub mod payment;
 pub mod reconciliation;
+pub mod share;
 pub mod snapshot;
 pub mod summary;
 pub mod transaction;

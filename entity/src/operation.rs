@@ -3,7 +3,8 @@
 //! One row a caller, mutation and key. The same key with another input is never run.
 
 use chrono::{DateTime, Utc};
-use sea_orm::entity::prelude::*;
+use sea_orm::{FromJsonQueryResult, entity::prelude::*};
+use serde::{Deserialize, Serialize};
 
 use crate::id::{AttemptId, OrderId, PaymentId};
 
@@ -16,6 +17,10 @@ pub enum State {
     /// Ended with a problem after something was written.
     Refused,
 }
+
+/// The transactions that one mutation became (rule M5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
+pub struct Transactions(pub Vec<Uuid>);
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "operation")]
@@ -39,6 +44,8 @@ pub struct Model {
     pub order_id: Option<OrderId>,
     pub payment_id: Option<PaymentId>,
     pub attempt_id: Option<AttemptId>,
+    /// What it asked of a provider, in the order in which it was sent.
+    pub transactions: Option<Transactions>,
     pub started_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
 }

@@ -2,6 +2,8 @@
 //!
 //! What happened to it stands in its transactions; a payment is archived, never deleted.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 
@@ -16,6 +18,17 @@ use crate::{
 pub enum Status {
     Active,
     Archived,
+}
+
+/// The provider's token of a payment method. Sensitive: it is in no Debug output, no error and no answer, and the model below does not hold it, so
+/// that nobody who reads a payment has it (rule P11).
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+pub struct MethodToken(pub String);
+
+impl fmt::Debug for MethodToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MethodToken")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

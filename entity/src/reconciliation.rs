@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{
     event::Report,
-    id::{AttemptId, CaseId, PaymentId},
+    id::{AttemptId, CaseId, PaymentId, TransactionId},
     money::Currency,
 };
 
@@ -38,6 +38,7 @@ pub struct Model {
     pub reason: Reason,
     pub payment_id: PaymentId,
     pub attempt_id: Option<AttemptId>,
+    pub transaction_id: Option<TransactionId>,
     pub expected_minor: Option<i64>,
     pub expected_currency: Option<Currency>,
     pub reported_minor: Option<i64>,

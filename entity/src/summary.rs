@@ -53,7 +53,7 @@ impl PaymentSummary {
     pub fn of(amount: Money, entries: &[Entry]) -> Result<Self, MoneyError> {
         let currency = amount.currency();
         let sums = Sums::of(currency, entries)?;
-        let Sums { known, pending, stuck } = sums;
+        let Sums { known, pending, undoing, stuck } = sums;
         let p = i128::from(amount.minor());
         let held = known.authorize - known.reverse;
         let ever_captured = known.capture + known.sale;
@@ -81,7 +81,8 @@ impl PaymentSummary {
             fully_refunded: ever_captured > 0 && known.refund == ever_captured,
             pending: money(pending.all())?,
             stuck_in_reversal: money(stuck)?,
-            sound: [to_charge, to_capture, to_refund, held, captured].iter().all(|minor| *minor >= 0),
+            // What is being undone counts no more, while the unanswered call that undoes it does: that is no broken bound.
+            sound: [to_charge, to_capture + undoing.reverse, to_refund, held, captured].iter().all(|minor| *minor >= 0),
         })
     }
 }
@@ -96,6 +97,14 @@ pub fn amount_due(status: order::Status, total: Money, active: &[Entry]) -> Resu
     let Sums { known, .. } = Sums::of(currency, active)?;
     let committed = known.authorize - known.reverse + known.sale;
     to_money((i128::from(total.minor()) - committed).max(0), currency)
+}
+
+/// How much of an order may still be held or taken, whichever payment it comes from: its total less what its active payments hold, have taken, or
+/// may be about to. Two payments for the whole order can't both charge it.
+pub fn chargeable(total: Money, active: &[Entry]) -> Result<Money, MoneyError> {
+    let Sums { known, pending, .. } = Sums::of(total.currency(), active)?;
+    let committed = known.authorize - known.reverse + known.sale + pending.authorize + pending.sale;
+    to_money((i128::from(total.minor()) - committed).max(0), total.currency())
 }
 
 /// Amounts by kind, wide enough that adding them can't overflow.
@@ -129,37 +138,31 @@ impl ByKind {
 struct Sums {
     known: ByKind,
     pending: ByKind,
+    /// The part of what is pending that undoes something.
+    undoing: ByKind,
     stuck: i128,
 }
 
 impl Sums {
     fn of(currency: Currency, entries: &[Entry]) -> Result<Self, MoneyError> {
-        let (mut known, mut pending, mut stuck) = (ByKind::default(), ByKind::default(), 0);
+        let (mut known, mut pending, mut undoing, mut stuck) =
+            (ByKind::default(), ByKind::default(), ByKind::default(), 0);
         for entry in entries {
             // Refuses another currency; the sum of zero and an amount is the amount.
             let minor = Money::zero(currency).plus(entry.amount)?.minor().into();
             match (entry.status, entry.management_state) {
-                (Status::Sent | Status::Pending | Status::Unknown, _) => pending.add(entry.kind, minor),
-                (Status::Succeeded, state) if counts(state) => known.add(entry.kind, minor),
+                (Status::Sent | Status::Pending | Status::Unknown, state) => {
+                    pending.add(entry.kind, minor);
+                    if state == Some(ManagementState::ReversalTransaction) {
+                        undoing.add(entry.kind, minor);
+                    }
+                }
+                (Status::Succeeded, state) if ManagementState::counts(state) => known.add(entry.kind, minor),
                 (Status::Succeeded, Some(ManagementState::FailedReversal)) => stuck += minor,
                 (Status::Succeeded | Status::Failed, _) => {}
             }
         }
-        Ok(Self { known, pending, stuck })
-    }
-}
-
-/// Whether a transaction in this state still counts (rule S1).
-fn counts(state: Option<ManagementState>) -> bool {
-    match state {
-        None | Some(ManagementState::ReversalCandidate | ManagementState::AutomaticReversalNotAllowed) => true,
-        Some(
-            ManagementState::RequiresReversal
-            | ManagementState::ReversalInProgress
-            | ManagementState::Reversed
-            | ManagementState::FailedReversal
-            | ManagementState::ReversalTransaction,
-        ) => false,
+        Ok(Self { known, pending, undoing, stuck })
     }
 }
 

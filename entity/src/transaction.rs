@@ -1,6 +1,6 @@
 //! A transaction: one thing that was asked of a provider for a payment, and what it said.
 //!
-//! Its status (what the provider said) and its management state (what we still owe) are two axes (rule P2).
+//! Its status (what the provider said) and its management state (what we still owe) are two axes (rule P2), each with its life in one match.
 
 use std::fmt;
 
@@ -10,6 +10,8 @@ use sea_orm::entity::prelude::*;
 use crate::{
     id::{AttemptId, PaymentId, TransactionId},
     money::{Currency, Money},
+    payment,
+    summary::Entry,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -21,6 +23,30 @@ pub enum Kind {
     ReverseAuthorize,
     Refund,
     DetachedCredit,
+}
+
+impl Kind {
+    /// What it acts on (rule P3); the others act on nothing earlier.
+    pub fn parents(self) -> &'static [Self] {
+        match self {
+            Self::Capture | Self::ReverseAuthorize => &[Self::Authorize],
+            Self::Refund => &[Self::Capture, Self::AuthorizeAndCapture],
+            Self::Authorize | Self::AuthorizeAndCapture | Self::DetachedCredit => &[],
+        }
+    }
+
+    /// Whether it takes or holds the shopper's money, instead of giving it back.
+    pub fn charges(self) -> bool {
+        match self {
+            Self::Authorize | Self::AuthorizeAndCapture | Self::Capture => true,
+            Self::ReverseAuthorize | Self::Refund | Self::DetachedCredit => false,
+        }
+    }
+
+    /// Whether it may pay an order.
+    pub fn captures(self) -> bool {
+        matches!(self, Self::AuthorizeAndCapture | Self::Capture)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -36,6 +62,41 @@ pub enum Status {
     Failed,
 }
 
+/// What a provider was heard to say of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter)]
+pub enum Heard {
+    /// Nothing that can be trusted.
+    Nothing,
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+/// The statuses that are not the last word: the amount is reserved (rule S2).
+pub const UNANSWERED: [Status; 3] = [Status::Sent, Status::Pending, Status::Unknown];
+
+impl Status {
+    /// The whole life of a transaction (rule P2): the next status, or `None` where nothing changes.
+    pub fn on(self, heard: Heard) -> Option<Self> {
+        match (self, heard) {
+            (Self::Sent, Heard::Nothing) => Some(Self::Unknown),
+            (Self::Sent | Self::Unknown, Heard::Pending) => Some(Self::Pending),
+            (Self::Sent | Self::Pending | Self::Unknown, Heard::Succeeded) => Some(Self::Succeeded),
+            (Self::Sent | Self::Pending | Self::Unknown, Heard::Failed) => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    /// Whether what is heard now is the opposite of what was the last word (rule P2).
+    pub fn contradicts(self, heard: Heard) -> bool {
+        matches!((self, heard), (Self::Succeeded, Heard::Failed) | (Self::Failed, Heard::Succeeded))
+    }
+
+    pub fn is_unanswered(self) -> bool {
+        UNANSWERED.contains(&self)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ManagementState {
@@ -46,6 +107,45 @@ pub enum ManagementState {
     FailedReversal,
     ReversalTransaction,
     AutomaticReversalNotAllowed,
+}
+
+/// What may happen to a transaction that is not wanted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter)]
+pub enum Undoing {
+    /// Its payment was archived, or has another amount now.
+    Unwanted,
+    /// What undoes it was written down.
+    Begun,
+    Done,
+    /// The provider refused to undo it.
+    Failed,
+}
+
+impl ManagementState {
+    /// How what is not wanted any more is undone: the next state, or `None` where nothing changes.
+    pub fn on(state: Option<Self>, undoing: Undoing) -> Option<Self> {
+        match (state, undoing) {
+            (None | Some(Self::ReversalCandidate), Undoing::Unwanted) => Some(Self::RequiresReversal),
+            (Some(Self::RequiresReversal | Self::FailedReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
+            (Some(Self::ReversalInProgress), Undoing::Done) => Some(Self::Reversed),
+            (Some(Self::ReversalInProgress), Undoing::Failed) => Some(Self::FailedReversal),
+            _ => None,
+        }
+    }
+
+    /// Whether a transaction in this state counts in the summary and may be acted on (rules S1, P3).
+    pub fn counts(state: Option<Self>) -> bool {
+        match state {
+            None | Some(Self::ReversalCandidate | Self::AutomaticReversalNotAllowed) => true,
+            Some(
+                Self::RequiresReversal
+                | Self::ReversalInProgress
+                | Self::Reversed
+                | Self::FailedReversal
+                | Self::ReversalTransaction,
+            ) => false,
+        }
+    }
 }
 
 /// Whether a decline may be tried again with the same method.
@@ -91,6 +191,15 @@ pub struct Model {
     /// Ours, unique, sent to the provider so that both sides can be matched.
     pub reference: String,
     pub provider_reference: Option<ProviderReference>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub decline: Option<Decline>,
+    /// Who asked for it, and for the sake of what: the caller's own words.
+    pub source: Option<String>,
+    pub source_entity_type: Option<String>,
+    pub source_entity_id: Option<String>,
+    /// The lock's, under which it was written (rule K5); null where a provider's news brought it.
+    pub fencing_number: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub settled_at: Option<DateTime<Utc>>,
 }
@@ -99,9 +208,74 @@ impl Model {
     pub fn amount(&self) -> Money {
         Money::new(self.amount_minor, self.currency)
     }
+
+    pub fn entry(&self) -> Entry {
+        Entry {
+            kind: self.kind,
+            status: self.status,
+            management_state: self.management_state,
+            amount: self.amount(),
+        }
+    }
+
+    pub fn failure(&self) -> Option<Failure> {
+        Some(Failure {
+            code: self.failure_code.clone()?,
+            message: self.failure_message.clone().unwrap_or_default(),
+            decline: self.decline,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    #[sea_orm(belongs_to = "payment::Entity", from = "Column::PaymentId", to = "payment::Column::Id")]
+    Payment,
+}
+
+impl Related<payment::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Payment.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sea_orm::Iterable;
+
+    fn table<S: fmt::Debug, T: fmt::Debug>(rows: &[S], next: impl Fn(&S) -> Vec<Option<T>>) -> String {
+        let cell = |to: Option<T>| to.map_or("-".into(), |to| format!("{to:?}"));
+        let row = |from: &S| {
+            let cells: Vec<String> = next(from).into_iter().map(cell).collect();
+            format!("{:<35} {}\n", format!("{from:?}"), cells.join(" "))
+        };
+        rows.iter().map(row).collect()
+    }
+
+    // rule P2
+    #[test]
+    fn the_whole_life_of_a_transaction() {
+        let statuses: Vec<Status> = Status::iter().collect();
+        let life = table(&statuses, |from| Heard::iter().map(|heard| from.on(heard)).collect());
+        insta::assert_snapshot!(life, @r"");
+    }
+
+    #[test]
+    fn how_what_is_unwanted_is_undone() {
+        let states: Vec<Option<ManagementState>> = std::iter::once(None).chain(ManagementState::iter().map(Some)).collect();
+        let life =
+            table(&states, |from| Undoing::iter().map(|undoing| ManagementState::on(*from, undoing)).collect());
+        insta::assert_snapshot!(life, @r"");
+    }
+
+    // rule P3
+    #[test]
+    fn what_acts_on_what() {
+        let kinds: Vec<Kind> = Kind::iter().collect();
+        let parents = table(&kinds, |kind| kind.parents().iter().map(|parent| Some(*parent)).collect());
+        insta::assert_snapshot!(parents, @r"");
+    }
+}

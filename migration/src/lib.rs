@@ -7,6 +7,7 @@ mod dialect;
 mod m20261121_000001_orders;
 mod m20261121_000002_payments;
 mod m20261121_000003_work;
+mod m20261121_000004_locks;
 
 pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_orders::Migration),
             Box::new(m20261121_000002_payments::Migration),
             Box::new(m20261121_000003_work::Migration),
+            Box::new(m20261121_000004_locks::Migration),
         ]
     }
 }

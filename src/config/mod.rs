@@ -19,6 +19,7 @@ use self::mistake::names;
 use crate::{
     auth::{KeySource, Policy},
     db::DatabaseUrl,
+    sandbox::Limits,
     secret::Secret,
 };
 
@@ -28,6 +29,8 @@ const CONNECTIONS: RangeInclusive<u32> = 1..=1000;
 const BODY_BYTES: RangeInclusive<usize> = 1024..=100 * 1024 * 1024;
 /// Shorter, and no provider answers in time; longer, and no shopper is still there.
 const PROVIDER_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// What a lock may be taken for (rule K3).
+const PAYMENT_LOCK_TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
 /// The settings as they were given, not checked yet.
 #[derive(Args, Clone)]
@@ -76,6 +79,10 @@ pub struct Settings {
     #[arg(long, env = "ORDERPAY_PROVIDER_TIMEOUT", global = true, value_name = "TIME", default_value = "6s")]
     provider_timeout: String,
 
+    /// How long a payment stays locked by a mutation that takes the lock itself, if the server dies meanwhile: 1s to 300s
+    #[arg(long, env = "ORDERPAY_PAYMENT_LOCK_TTL", global = true, value_name = "TIME", default_value = "10s")]
+    payment_lock_ttl: String,
+
     /// Where the sandbox provider runs as a process of its own [default: it runs inside this server]
     #[arg(long, env = "ORDERPAY_SANDBOX_URL", global = true, value_name = "URL")]
     sandbox_url: Option<String>,
@@ -89,6 +96,11 @@ pub struct Settings {
     #[arg(long, env = "ORDERPAY_SANDBOX_DATABASE_URL", global = true, value_name = "URL")]
     #[arg(default_value = "sqlite://orderpay-sandbox.db?mode=rwc")]
     sandbox_database_url: String,
+
+    /// What the sandbox can't do, for trying how that goes: any of `single-capture`, `capture-ends-authorization` and
+    /// `no-partial-reversal`. Where it runs as a process of its own, both sides need the same
+    #[arg(long, env = "ORDERPAY_SANDBOX_LIMITS", global = true, value_name = "LIMIT,…")]
+    sandbox_limits: Option<String>,
 
     /// The origins that a shopper may be sent back to: `https://shop.example,…` [in development: any loopback address]
     #[arg(long, env = "ORDERPAY_RETURN_ORIGINS", global = true, value_name = "ORIGIN,…")]
@@ -151,9 +163,11 @@ pub struct Config {
     pub tokens: Policy,
     pub providers: Vec<ProviderName>,
     pub provider_timeout: Duration,
+    pub payment_lock_ttl: Duration,
     pub sandbox_url: Option<Url>,
     pub sandbox_webhook_secret: Option<Secret>,
     pub sandbox_database_url: DatabaseUrl,
+    pub sandbox_limits: Limits,
     pub return_origins: ReturnOrigins,
     pub introspection: bool,
     pub graphiql: bool,
@@ -255,8 +269,10 @@ impl Settings {
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),
+            payment_lock_ttl: mistakes.duration("ORDERPAY_PAYMENT_LOCK_TTL", &self.payment_lock_ttl, &PAYMENT_LOCK_TTL),
             sandbox_url: mistakes.url("ORDERPAY_SANDBOX_URL", self.sandbox_url.as_deref()),
             sandbox_database_url: self.sandbox_database_url(&mut mistakes),
+            sandbox_limits: sandbox_limits(&mut mistakes, self.sandbox_limits.as_deref()),
             return_origins: return_origins(&mut mistakes, self.return_origins.as_deref(), development),
             introspection: mistakes.switch("ORDERPAY_INTROSPECTION", self.introspection.as_deref(), development),
             graphiql: mistakes.switch("ORDERPAY_GRAPHIQL", self.graphiql.as_deref(), development),
@@ -352,6 +368,38 @@ impl Settings {
         }
         providers
     }
+}
+
+/// One thing that the sandbox can't do.
+enum Limit {
+    SingleCapture,
+    CaptureEndsAuthorization,
+    NoPartialReversal,
+}
+
+impl FromStr for Limit {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "single-capture" => Ok(Self::SingleCapture),
+            "capture-ends-authorization" => Ok(Self::CaptureEndsAuthorization),
+            "no-partial-reversal" => Ok(Self::NoPartialReversal),
+            _ => Err("must be single-capture, capture-ends-authorization or no-partial-reversal"),
+        }
+    }
+}
+
+fn sandbox_limits(mistakes: &mut Mistakes, list: Option<&str>) -> Limits {
+    let mut limits = Limits::default();
+    for limit in mistakes.each("ORDERPAY_SANDBOX_LIMITS", list) {
+        match limit {
+            Limit::SingleCapture => limits.single_capture = true,
+            Limit::CaptureEndsAuthorization => limits.capture_ends_authorization = true,
+            Limit::NoPartialReversal => limits.no_partial_reversal = true,
+        }
+    }
+    limits
 }
 
 /// An origin as it is configured: `https://shop.example`, no path.

@@ -147,14 +147,20 @@ impl<'a> Demo<'a> {
 
     async fn cancel(&self, order: &Model) -> Result<(), Error> {
         let reason = Some("changed their mind".into());
-        let cancellation = Cancellation { order_id: order.id, reason, expected_version: None };
+        let cancellation = Cancellation { order_id: order.id, reason, expected_version: None, lock_token: None };
         cancel_order(self.app, &self.checkout, Ok(cancellation)).await?;
         Ok(())
     }
 
     /// Starts an attempt; gives the address of the provider's page.
     async fn attempt(&self, order: &Model) -> Result<String, DemoError> {
-        let request = AttemptToPay { order_id: order.id, provider: None, return_url: None, expected_amount: None };
+        let request = AttemptToPay {
+            order_id: order.id,
+            provider: None,
+            return_url: None,
+            expected_amount: None,
+            lock_token: None,
+        };
         let key = format!("demo {}", order.id);
         let attempted = attempt_to_pay_for_order(self.app, &self.checkout, Ok(request), &key).await?;
         match attempted.problem {

@@ -1,12 +1,7 @@
 //! Attempts to pay as the API shows them.
 
-use std::sync::Arc;
-
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
-use entity::{
-    attempt::{Model, Report, Status},
-    transaction,
-};
+use async_graphql::{Context, Enum, ID, Object};
+use entity::attempt::{Model, Report, Status};
 
 use super::{
     failure::Failure,
@@ -14,6 +9,7 @@ use super::{
     money::Money,
     order::Order,
     payment::Payment,
+    provider_failure::ProviderFailure,
     scalar::Instant,
     walk::{Walked, at_hand, leaf},
 };
@@ -57,36 +53,7 @@ impl PaymentAttemptStatus {
     }
 }
 
-/// Whether a declined payment may be tried again with the same method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "transaction::Decline")]
-pub enum DeclineKind {
-    /// Another try may succeed.
-    Soft,
-    /// It won't.
-    Hard,
-}
-
 leaf!(PaymentAttemptStatus, |it| async_graphql::resolver_utils::enum_value(*it));
-leaf!(DeclineKind, |it| async_graphql::resolver_utils::enum_value(*it));
-
-/// Why something failed, in the provider's words.
-#[derive(SimpleObject)]
-#[graphql(name = "Failure")]
-pub struct AttemptFailure {
-    /// The provider's code.
-    code: String,
-    /// The provider's words.
-    message: String,
-    /// Where it was a decline: whether another try may succeed.
-    decline: Option<DeclineKind>,
-}
-
-at_hand!(AttemptFailure,
-    "code" => |it| it.code,
-    "message" => |it| it.message,
-    "decline" => |it| it.decline,
-);
 
 /// One session at a provider, for the amount that was due when it was started.
 pub struct PaymentAttempt(pub Model);
@@ -99,14 +66,6 @@ impl PaymentAttempt {
     fn client_secret_at_hand(&self) -> Option<String> {
         let secret = self.0.client_secret.clone().filter(|_| self.0.status.is_payable());
         secret.map(|secret| secret.0)
-    }
-
-    fn failure_at_hand(&self) -> Option<AttemptFailure> {
-        self.0.failure().map(|failure| AttemptFailure {
-            code: failure.code,
-            message: failure.message,
-            decline: failure.decline.map(DeclineKind::from),
-        })
     }
 }
 
@@ -131,7 +90,7 @@ impl PaymentAttempt {
         let ledger = loader(ctx).load_one(LedgerOf(self.0.order_id)).await?.unwrap_or_default();
         let booked = ledger.payments.iter().find(|booked| booked.payment.id == id);
         let booked = booked.cloned().ok_or_else(|| Error::missing(id))?;
-        Ok(Walked(Payment::new(Arc::new(booked))))
+        Ok(Walked(Payment::from(booked)))
     }
 
     /// Who moves the money.
@@ -165,8 +124,8 @@ impl PaymentAttempt {
     }
 
     /// Why it failed.
-    async fn failure(&self) -> Option<AttemptFailure> {
-        self.failure_at_hand()
+    async fn failure(&self) -> Option<ProviderFailure> {
+        self.0.failure().map(ProviderFailure::from)
     }
 
     /// Until when the session waits for the shopper.
@@ -193,7 +152,7 @@ at_hand!(PaymentAttempt,
     "amount" => |it| Money::from(it.0.amount()),
     "redirectUrl" => |it| it.redirect_url_at_hand(),
     "clientSecret" => |it| it.client_secret_at_hand(),
-    "failure" => |it| it.failure_at_hand(),
+    "failure" => |it| it.0.failure().map(ProviderFailure::from),
     "expiresAt" => |it| it.0.expires_at.map(Instant::At),
     "createdAt" => |it| Instant::At(it.0.created_at),
     "updatedAt" => |it| Instant::At(it.0.updated_at),

@@ -12,6 +12,7 @@ use super::{
     order::Order,
     problem::Problem,
     scalar::{CurrencyCode, Decimal, Instant},
+    token::{TokenText, lock_token},
     walk::Walked,
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct AttemptToPayForOrderInput {
     expected_amount: Option<MoneyInput>,
     /// 1 to 255 characters: the same key again gives the same attempt back.
     pub idempotency_key: String,
+    /// The token of a lock on the payment of the attempt that is open, where one has to give way: it is ended inside that lock, which stays held.
+    lock_token: Option<TokenText>,
 }
 
 impl AttemptToPayForOrderInput {
@@ -45,9 +48,15 @@ impl AttemptToPayForOrderInput {
         let return_url = self.return_url.map(|text| faults.take("returnUrl", text.parse().map_err(|_| not_an_address)));
         let expected_amount = self.expected_amount.map(|amount| amount.read(&mut faults, "expectedAmount"));
         faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
-        let provider = self.provider;
-        let (return_url, expected_amount) = (return_url.flatten(), expected_amount.flatten());
-        faults.or(order_id.map(|order_id| AttemptToPay { order_id, provider, return_url, expected_amount }))
+        let lock_token = lock_token(&mut faults, self.lock_token);
+        let request = order_id.map(|order_id| AttemptToPay {
+            order_id,
+            provider: self.provider,
+            return_url: return_url.flatten(),
+            expected_amount: expected_amount.flatten(),
+            lock_token,
+        });
+        faults.or(request)
     }
 }
 
@@ -77,6 +86,8 @@ pub struct UpdateAttemptToPayInput {
     occurred_at: Option<Instant>,
     /// Why it failed, where it did.
     failure: Option<FailureInput>,
+    /// The token of a lock on the attempt's payment: the news is taken in inside that lock, which stays held.
+    lock_token: Option<TokenText>,
 }
 
 impl UpdateAttemptToPayInput {
@@ -99,9 +110,10 @@ impl UpdateAttemptToPayInput {
             faults.length("failure.message", &failure.message, 0..=1000);
             Declined { code: failure.code, message: failure.message, decline: None }
         });
+        let lock_token = lock_token(&mut faults, self.lock_token);
         let (event_id, external_id) = (self.event_id, self.attempt_external_id);
         let told = report.zip(amount).map(|(report, amount)| Told { report, amount, failure, event_id, words });
-        faults.or(told.map(|told| Reported { external_id, told }))
+        faults.or(told.map(|told| Reported { external_id, told, lock_token }))
     }
 
     /// The report as it was sent, under the API's names: it may be evidence.

@@ -103,8 +103,14 @@ fn code(problem: &Problem) -> &'static str {
         | Problem::NothingDue
         | Problem::AttemptNotFound
         | Problem::AttemptConflicted
+        | Problem::PaymentNotFound
+        | Problem::PaymentArchived
+        | Problem::PaymentLocked { .. }
+        | Problem::LockLost { .. }
         | Problem::StaleVersion { .. }
+        | Problem::AmountExceedsAvailable { .. }
         | Problem::CurrencyMismatch { .. }
+        | Problem::ParentTransactionUnsuitable { .. }
         | Problem::ProviderUnavailable
         | Problem::ProviderUnsupported { .. }
         | Problem::OutcomeUnknown

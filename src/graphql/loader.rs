@@ -12,16 +12,17 @@ use async_graphql::{
 };
 use entity::{
     attempt,
-    id::{AttemptId, OrderId},
-    order, snapshot,
+    id::{AttemptId, OrderId, PaymentId},
+    lock, order, snapshot, transaction,
 };
 
 use crate::{
     app::App,
     error::Error,
     service::{
-        attempt as attempts, order as orders,
+        attempt as attempts, lock as locks, order as orders,
         payment::{self, Ledger},
+        transaction as transactions,
     },
 };
 
@@ -61,6 +62,14 @@ pub struct SnapshotOf(pub OrderId);
 /// Asks for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptOf(pub AttemptId);
+
+/// Asks for the lock that is held on a payment now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LockOf(pub PaymentId);
+
+/// Asks for a payment's transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionsOf(pub PaymentId);
 
 impl Loader<OrderOf> for Batch {
     type Value = Arc<order::Model>;
@@ -117,6 +126,31 @@ impl Loader<AttemptOf> for Batch {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = attempts::by_ids(self.0.db.read(), &ids).await.map_err(shared)?;
         Ok(found.into_iter().map(|attempt| (AttemptOf(attempt.id), attempt)).collect())
+    }
+}
+
+impl Loader<LockOf> for Batch {
+    type Value = lock::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[LockOf]) -> Result<HashMap<LockOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let held = locks::held(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(held.into_iter().map(|lock| (LockOf(lock.payment_id), lock)).collect())
+    }
+}
+
+impl Loader<TransactionsOf> for Batch {
+    type Value = Arc<Vec<transaction::Model>>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[TransactionsOf]) -> Result<HashMap<TransactionsOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut of_payment: HashMap<PaymentId, Vec<transaction::Model>> = HashMap::new();
+        for transaction in transactions::of_payments(self.0.db.read(), &ids).await.map_err(shared)? {
+            of_payment.entry(transaction.payment_id).or_default().push(transaction);
+        }
+        Ok(keys.iter().map(|key| (*key, Arc::new(of_payment.remove(&key.0).unwrap_or_default()))).collect())
     }
 }
 

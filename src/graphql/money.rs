@@ -46,6 +46,12 @@ impl MoneyInput {
         let currency = faults.take(&format!("{path}.currency"), self.currency.0.parse());
         amount(faults, &format!("{path}.amount"), &self.amount, currency?)
     }
+
+    /// An amount that may move, or faults under this path (rule M4).
+    pub fn read_above_zero(&self, faults: &mut Faults, path: &str) -> Option<money::Money> {
+        let amount = self.read(faults, path)?;
+        faults.take(&format!("{path}.amount"), amount.above_zero())
+    }
 }
 
 /// An amount of a currency that is known, or a fault at this path (rules M1, M2).

@@ -8,19 +8,24 @@ use super::{
     },
     context::{app, caller},
     failure::Failure,
+    lock_input::{
+        ExtendPaymentLocksInput, LockPaymentsInput, LockPaymentsPayload, UnlockPaymentsInput, UnlockPaymentsPayload,
+    },
     order_input::{
         CancelOrderInput, ClaimAnonymousOrdersInput, ClaimAnonymousOrdersPayload, CreateOrderInput, OrderPayload,
         ProcessOrderToPaidInput, UpdateOrderCartInput,
     },
+    payment_input::{ArchivePaymentInput, CreatePaymentInput, PaymentPayload, UpdatePaymentInput},
+    transaction_input::{TransactionInput, TransactionPayload},
     visible,
 };
-use crate::service::{attempt, claim, order, settle};
+use crate::service::{attempt, claim, lock, order, payment_change, settle, transaction};
 
 pub struct Mutation;
 
 /// What can be done. Every payload has `problem`: null on success, else one typed reason. Top-level errors are kept for requests that are
 /// malformed, unauthenticated, lack a scope, or hit a fault of the server.
-#[Object]
+#[Object(visible = "visible::to_mutators")]
 impl Mutation {
     /// Makes an order that awaits payment. Needs orders:write: prices come from trusted services only.
     #[graphql(visible = "visible::to_order_writers")]
@@ -94,5 +99,135 @@ impl Mutation {
         #[graphql(desc = "Which order.")] input: ProcessOrderToPaidInput,
     ) -> Result<OrderPayload, Failure> {
         OrderPayload::of(order::process_order_to_paid(app(ctx), caller(ctx), input.read()).await)
+    }
+    /// Makes a payment for an order that awaits payment: one payment method's share of it. No money moves by this. Needs payments:write.
+    #[graphql(visible = "visible::to_payment_writers")]
+    async fn create_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which order, how much of it, and by which payment method.")] input: CreatePaymentInput,
+    ) -> Result<PaymentPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        PaymentPayload::of(payment_change::create_payment(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Changes a payment's amount, or what is shown of it. Where the amount changes, what is authorized is reversed. Needs payments:write.
+    #[graphql(visible = "visible::to_payment_writers")]
+    async fn update_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which payment, and what changes.")] input: UpdatePaymentInput,
+    ) -> Result<PaymentPayload, Failure> {
+        PaymentPayload::of(payment_change::update_payment(app(ctx), caller(ctx), input.read()).await)
+    }
+
+    /// Archives a payment: what is authorized is reversed, and nothing new is begun on it; its history stays. One that holds captured money has to be
+    /// refunded first; an archived one comes back unchanged. Needs payments:write.
+    #[graphql(visible = "visible::to_payment_writers")]
+    async fn archive_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which payment.")] input: ArchivePaymentInput,
+    ) -> Result<PaymentPayload, Failure> {
+        PaymentPayload::of(payment_change::archive_payment(app(ctx), caller(ctx), input.read()).await)
+    }
+
+    /// Has the provider hold money, to be captured later. Needs payments:write.
+    #[graphql(visible = "visible::to_payment_writers")]
+    async fn authorize_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to hold.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        TransactionPayload::of(transaction::authorize_payment(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Has the provider take money at once. Needs payments:capture.
+    #[graphql(visible = "visible::to_capturers")]
+    async fn authorize_and_capture_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to take.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        let done = transaction::authorize_and_capture_payment(app(ctx), caller(ctx), input.read(), &key).await;
+        TransactionPayload::of(done)
+    }
+
+    /// Takes money that was authorized. Needs payments:capture.
+    #[graphql(visible = "visible::to_capturers")]
+    async fn capture_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to take.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        TransactionPayload::of(transaction::capture_payment(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Lets go of money that was authorized and not captured. Needs payments:write.
+    #[graphql(visible = "visible::to_payment_writers")]
+    async fn reverse_authorization(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to let go.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        TransactionPayload::of(transaction::reverse_authorization(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Gives back money that was captured; captures are used up oldest first. Needs payments:refund.
+    #[graphql(visible = "visible::to_refunders")]
+    async fn refund_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to give back.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        TransactionPayload::of(transaction::refund_payment(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Gives money that nothing was captured for: a detached credit. Needs payments:credit.
+    #[graphql(visible = "visible::to_creditors")]
+    async fn credit_payment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How much to give.")] input: TransactionInput,
+    ) -> Result<TransactionPayload, Failure> {
+        let key = input.idempotency_key.clone();
+        TransactionPayload::of(transaction::credit_payment(app(ctx), caller(ctx), input.read(), &key).await)
+    }
+
+    /// Locks payments, all or none: until the locks run out or are given back, only their tokens change these payments. Nobody waits: where one is held,
+    /// the problem says for how long. Needs locks:write.
+    #[graphql(visible = "visible::to_lockers")]
+    async fn lock_payments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which payments, and for how long.")] input: LockPaymentsInput,
+    ) -> Result<LockPaymentsPayload, Failure> {
+        LockPaymentsPayload::of(lock::lock_payments(app(ctx), caller(ctx), input.read()).await)
+    }
+
+    /// Holds on to locks, all or none, for so long from now; never for less than they have. One that ran out and was taken by nobody is whole again.
+    /// Needs locks:write.
+    #[graphql(visible = "visible::to_lockers")]
+    async fn extend_payment_locks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which locks, and for how long.")] input: ExtendPaymentLocksInput,
+    ) -> Result<LockPaymentsPayload, Failure> {
+        LockPaymentsPayload::of(lock::extend_payment_locks(app(ctx), caller(ctx), input.read()).await)
+    }
+
+    /// Gives locks back. Tokens that are not their locks' any more do nothing. Needs locks:write.
+    #[graphql(visible = "visible::to_lockers")]
+    async fn unlock_payments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which locks.")] input: UnlockPaymentsInput,
+    ) -> Result<UnlockPaymentsPayload, Failure> {
+        UnlockPaymentsPayload::of(lock::unlock_payments(app(ctx), caller(ctx), input.read()).await)
     }
 }

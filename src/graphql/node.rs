@@ -37,7 +37,7 @@ pub async fn find(ctx: &Context<'_>, id: ID) -> Result<Option<Node>, Failure> {
         }
         Some("pay") => {
             let booked = payment::find(app, caller, input::id("id", &id)?).await?;
-            Ok(booked.map(|booked| Node::Payment(Payment::new(booked.into()))))
+            Ok(booked.map(|booked| Node::Payment(Payment::from(booked))))
         }
         Some("att") => {
             let row = attempt::find(app, caller, Named::Id(input::id("id", &id)?)).await?;

@@ -140,7 +140,7 @@ impl Order {
 
 fn payments(ledger: &Ledger) -> Vec<Walked<Payment>> {
     let booked = ledger.payments.iter().cloned();
-    booked.map(|booked| Walked(Payment::new(Arc::new(booked)))).collect()
+    booked.map(|booked| Walked(Payment::from(booked))).collect()
 }
 
 fn attempts(rows: &[entity::attempt::Model]) -> Vec<Walked<PaymentAttempt>> {

@@ -9,6 +9,7 @@ use super::{
     order::{Order, OwnerKind},
     problem::Problem,
     scalar::Metadata,
+    token::{TokenText, lock_token},
     walk::Walked,
 };
 use crate::{
@@ -84,6 +85,8 @@ pub struct CancelOrderInput {
     reason: Option<String>,
     /// The version that was read; another one is STALE_VERSION.
     expected_version: Option<i32>,
+    /// The token of a lock on the payment of the order's open attempt: the attempt is ended inside that lock, which stays held.
+    lock_token: Option<TokenText>,
 }
 
 impl CancelOrderInput {
@@ -93,8 +96,9 @@ impl CancelOrderInput {
         if let Some(reason) = &self.reason {
             faults.length("reason", reason, 0..=500);
         }
+        let lock_token = lock_token(&mut faults, self.lock_token);
         let Self { reason, expected_version, .. } = self;
-        faults.or(order_id.map(|order_id| Cancellation { order_id, reason, expected_version }))
+        faults.or(order_id.map(|order_id| Cancellation { order_id, reason, expected_version, lock_token }))
     }
 }
 

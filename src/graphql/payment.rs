@@ -6,15 +6,19 @@ use async_graphql::{Context, Enum, ID, Object};
 use entity::payment;
 
 use super::{
+    context::caller,
     failure::Failure,
-    loader::{OrderOf, loader},
+    loader::{LockOf, OrderOf, TransactionsOf, loader},
+    lock::PaymentLockState,
     money::Money,
     order::Order,
     scalar::{Instant, Metadata},
     summary::PaymentSummary,
+    transaction::PaymentTransaction,
+    visible,
     walk::{Walked, at_hand, leaf},
 };
-use crate::{error::Error, service::payment::Booked};
+use crate::{auth::Scope, error::Error, service::payment::Booked};
 
 /// Whether a payment still counts towards its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -34,6 +38,12 @@ pub struct Payment(Arc<Booked>);
 impl Payment {
     pub fn new(booked: Arc<Booked>) -> Self {
         Self(booked)
+    }
+}
+
+impl From<Booked> for Payment {
+    fn from(booked: Booked) -> Self {
+        Self::new(Arc::new(booked))
     }
 }
 
@@ -77,7 +87,13 @@ impl Payment {
         Ok(Walked(self.0.summary()?.into()))
     }
 
-    /// Grows with each change.
+    /// The lock on this payment, without its token; null where it is free.
+    async fn lock(&self, ctx: &Context<'_>) -> Result<Option<Walked<PaymentLockState>>, Failure> {
+        let held = loader(ctx).load_one(LockOf(self.0.payment.id)).await?;
+        Ok(held.map(PaymentLockState::try_from).transpose()?.map(Walked))
+    }
+
+    /// Grows with each change; send it as `expectedVersion` to change only what was read.
     async fn version(&self) -> i32 {
         self.0.payment.version
     }
@@ -90,6 +106,14 @@ impl Payment {
     /// When it last changed.
     async fn updated_at(&self) -> Instant {
         Instant::At(self.0.payment.updated_at)
+    }
+
+    /// The ledger behind the summary, oldest first. Only for services with payments:audit.
+    #[graphql(visible = "visible::to_auditors")]
+    async fn transactions(&self, ctx: &Context<'_>) -> Result<Vec<Walked<PaymentTransaction>>, Failure> {
+        caller(ctx).require(Scope::PaymentsAudit)?;
+        let all = loader(ctx).load_one(TransactionsOf(self.0.payment.id)).await?;
+        Ok(PaymentTransaction::all(&all.unwrap_or_default()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Problems as the API shows them.
 
-use async_graphql::{Enum, Interface, SimpleObject};
+use async_graphql::{Enum, ID, Interface, SimpleObject};
 
-use super::money::Money;
+use super::{money::Money, scalar::Instant};
 use crate::error;
 
 /// Why something that was asked for did not happen. A client that knows no more can act on this alone.
@@ -26,13 +26,25 @@ pub enum ProblemCode {
     AttemptNotFound,
     /// The provider reported money that was not accepted; it waits for a decision.
     AttemptConflicted,
-    /// The order changed since it was read.
+    /// There is no such payment, or it belongs to somebody else's order.
+    PaymentNotFound,
+    /// The payment is archived; no more money is moved for it that way.
+    PaymentArchived,
+    /// Somebody else works on the payment; nothing was done.
+    PaymentLocked,
+    /// The lock ran out, was given back, or was taken by another; nothing more was sent under it.
+    LockLost,
+    /// It changed since it was read.
     StaleVersion,
-    /// An amount is in another currency than the order's payments.
+    /// There is only so much to be moved; nothing was sent.
+    AmountExceedsAvailable,
+    /// An amount is in another currency than the order and its payments.
     CurrencyMismatch,
-    /// The provider opened no session; nothing was charged.
+    /// The parent transaction can't be acted on: another payment's, another kind, not succeeded, or undone.
+    ParentTransactionUnsuitable,
+    /// The provider refused, or could not be reached; nothing was done.
     ProviderUnavailable,
-    /// There is no such provider here.
+    /// The provider can't do this, or there is none of this name here; nothing was sent.
     ProviderUnsupported,
     /// The provider's answer is not known; ask again with the same idempotency key.
     OutcomeUnknown,
@@ -54,7 +66,9 @@ pub enum ProblemCode {
 pub enum Problem {
     Plain(PlainProblem),
     InvalidInput(InvalidInput),
+    PaymentLocked(PaymentLocked),
     StaleVersion(StaleVersion),
+    AmountExceedsAvailable(AmountExceedsAvailable),
     AmountDueChanged(AmountDueChanged),
 }
 
@@ -91,7 +105,26 @@ pub struct InvalidField {
     message: String,
 }
 
-/// The order was read at another version than it has now.
+/// Somebody else works on the payment, until then. There is no queue: whoever wants it asks again.
+#[derive(SimpleObject)]
+pub struct PaymentLocked {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+    /// The payment's id (pay_…).
+    payment_id: ID,
+    /// What the lock was taken for, in the words of whoever took it.
+    purpose: Option<String>,
+    /// When the lock runs out by itself, unless it is extended.
+    expires_at: Instant,
+    /// In so many milliseconds it runs out.
+    retry_after_ms: i32,
+}
+
+/// It was read at another version than it has now.
 #[derive(SimpleObject)]
 pub struct StaleVersion {
     /// What happened, for a program.
@@ -102,6 +135,21 @@ pub struct StaleVersion {
     retryable: bool,
     /// The version that it has now.
     current_version: i32,
+}
+
+/// More was asked for than there is; nothing was sent.
+#[derive(SimpleObject)]
+pub struct AmountExceedsAvailable {
+    /// What happened, for a program.
+    code: ProblemCode,
+    /// What happened, for a person who develops against this API.
+    message: String,
+    /// Whether the same request may succeed later as it is.
+    retryable: bool,
+    /// What was asked for.
+    requested: Money,
+    /// What there is.
+    available: Money,
 }
 
 /// The amount due differs from what the shopper was shown.
@@ -129,8 +177,24 @@ impl From<error::Problem> for Problem {
                 let fields = faults.into_iter().map(|fault| InvalidField { path: fault.path, message: fault.message });
                 Self::InvalidInput(InvalidInput { code, message, retryable, fields: fields.collect() })
             }
+            error::Problem::PaymentLocked { payment_id, purpose, expires_at, retry_after_ms } => {
+                let (payment_id, expires_at) = (payment_id.into(), Instant::At(expires_at));
+                Self::PaymentLocked(PaymentLocked {
+                    code,
+                    message,
+                    retryable,
+                    payment_id,
+                    purpose,
+                    expires_at,
+                    retry_after_ms,
+                })
+            }
             error::Problem::StaleVersion { current } => {
                 Self::StaleVersion(StaleVersion { code, message, retryable, current_version: current })
+            }
+            error::Problem::AmountExceedsAvailable { requested, available } => {
+                let (requested, available) = (requested.into(), available.into());
+                Self::AmountExceedsAvailable(AmountExceedsAvailable { code, message, retryable, requested, available })
             }
             error::Problem::AmountDueChanged { expected, amount_due } => Self::AmountDueChanged(AmountDueChanged {
                 code,
@@ -147,7 +211,11 @@ impl From<error::Problem> for Problem {
             | error::Problem::NothingDue
             | error::Problem::AttemptNotFound
             | error::Problem::AttemptConflicted
+            | error::Problem::PaymentNotFound
+            | error::Problem::PaymentArchived
+            | error::Problem::LockLost { .. }
             | error::Problem::CurrencyMismatch { .. }
+            | error::Problem::ParentTransactionUnsuitable { .. }
             | error::Problem::ProviderUnavailable
             | error::Problem::ProviderUnsupported { .. }
             | error::Problem::OutcomeUnknown
@@ -169,8 +237,14 @@ fn code(problem: &error::Problem) -> ProblemCode {
         Problem::NothingDue => ProblemCode::NothingDue,
         Problem::AttemptNotFound => ProblemCode::AttemptNotFound,
         Problem::AttemptConflicted => ProblemCode::AttemptConflicted,
+        Problem::PaymentNotFound => ProblemCode::PaymentNotFound,
+        Problem::PaymentArchived => ProblemCode::PaymentArchived,
+        Problem::PaymentLocked { .. } => ProblemCode::PaymentLocked,
+        Problem::LockLost { .. } => ProblemCode::LockLost,
         Problem::StaleVersion { .. } => ProblemCode::StaleVersion,
+        Problem::AmountExceedsAvailable { .. } => ProblemCode::AmountExceedsAvailable,
         Problem::CurrencyMismatch { .. } => ProblemCode::CurrencyMismatch,
+        Problem::ParentTransactionUnsuitable { .. } => ProblemCode::ParentTransactionUnsuitable,
         Problem::ProviderUnavailable => ProblemCode::ProviderUnavailable,
         Problem::ProviderUnsupported { .. } => ProblemCode::ProviderUnsupported,
         Problem::OutcomeUnknown => ProblemCode::OutcomeUnknown,

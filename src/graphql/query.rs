@@ -9,6 +9,7 @@ use super::{
     failure::{Failure, part},
     input,
     node::{self, Node},
+    operation::Operation,
     order::Order,
     paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
     payment::Payment,
@@ -21,7 +22,7 @@ use crate::{
     error::{self, Error},
     service::{
         attempt::{self, Named},
-        order, order_list, payment,
+        operation, order, order_list, payment,
     },
 };
 
@@ -142,7 +143,7 @@ impl Query {
         #[graphql(desc = "The payment's id (pay_…).")] id: ID,
     ) -> Result<Option<Walked<Payment>>, Failure> {
         let found = payment::find(app(ctx), caller(ctx), input::id("id", &id)?).await?;
-        Ok(found.map(|booked| Walked(Payment::new(booked.into()))))
+        Ok(found.map(|booked| Walked(Payment::from(booked))))
     }
 
     /// One payment attempt by its id or by the provider's id of its session; null where it does not exist or belongs to somebody else's order.
@@ -165,5 +166,15 @@ impl Query {
         };
         let row = attempt::find(app(ctx), caller(ctx), named).await?;
         Ok(row.map(|row| Walked(PaymentAttempt(row))))
+    }
+    /// What became of a mutation that was sent with this idempotency key by this caller; null where none was, or it was refused before anything
+    /// was written. Of several mutations under one key, the one that was sent last.
+    async fn operation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key that the mutation was sent with, 1 to 255 characters.")] idempotency_key: String,
+    ) -> Result<Option<Operation>, Failure> {
+        let key = input::text("idempotencyKey", idempotency_key, 1..=255);
+        Ok(operation::find(app(ctx), caller(ctx), key).await?.map(Operation))
     }
 }

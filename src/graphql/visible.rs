@@ -22,8 +22,48 @@ pub fn to_attempt_writers(ctx: &Context<'_>) -> bool {
     caller_has(ctx, Scope::AttemptsWrite)
 }
 
+pub fn to_payment_writers(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsWrite)
+}
+
+pub fn to_capturers(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsCapture)
+}
+
+pub fn to_refunders(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsRefund)
+}
+
+pub fn to_creditors(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsCredit)
+}
+
+pub fn to_auditors(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsAudit)
+}
+
+pub fn to_lockers(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::LocksWrite)
+}
+
 /// Shoppers may start attempts on their own orders, services with the scope on all.
 pub fn to_payers(ctx: &Context<'_>) -> bool {
     let shopper = ctx.data_opt::<Caller>().is_some_and(|caller| caller.kind != CallerKind::Service);
     shopper || to_attempt_writers(ctx)
+}
+
+/// Whoever may use a mutation at all: to others there is no type for them, because one without fields would be none.
+pub fn to_mutators(ctx: &Context<'_>) -> bool {
+    let mut any = [
+        to_order_writers,
+        to_payers,
+        to_attempt_writers,
+        to_payment_writers,
+        to_capturers,
+        to_refunders,
+        to_creditors,
+        to_lockers,
+    ]
+    .into_iter();
+    any.any(|may| may(ctx))
 }

@@ -10,8 +10,10 @@ use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ClientSecret, Report},
+    capability::Capabilities,
     money::Money,
-    transaction::Failure,
+    payment::MethodToken,
+    transaction::{Failure, Kind, ProviderReference},
 };
 
 /// A session to be opened.
@@ -39,10 +41,61 @@ pub struct Session {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A transaction to be run.
+#[derive(Clone, Debug)]
+pub struct TransactionRequest<'a> {
+    /// Ours, unique: asked twice under the same reference, a provider moves money once.
+    pub reference: &'a str,
+    pub kind: Kind,
+    pub amount: Money,
+    /// The payment method; a payment through a hosted page has none of its own.
+    pub method: Option<&'a MethodToken>,
+    /// Our reference of what it acts on (rule P3).
+    pub parent: Option<&'a str>,
+}
+
+/// A transaction as the provider has it now.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: Answered,
+    /// What moved, or what it is about as long as nothing did.
+    pub amount: Money,
+    /// What a capture let go of its authorization (rule P10).
+    pub released: Option<Money>,
+    pub provider_reference: ProviderReference,
+    pub failure: Option<Failure>,
+}
+
+/// How a transaction stands at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It will say later.
+    Pending,
+    Succeeded,
+    Failed,
+}
+
 /// A provider's event, verified.
 #[derive(Clone, Debug)]
 pub struct Notice {
     pub event_id: String,
+    pub about: About,
+}
+
+/// What an event tells of.
+#[derive(Clone, Debug)]
+pub enum About {
+    Session(SessionNews),
+    Transaction {
+        /// Ours.
+        reference: String,
+        answer: Answer,
+    },
+}
+
+/// News of a session.
+#[derive(Clone, Debug)]
+pub struct SessionNews {
     pub external_id: String,
     pub report: Report,
     pub amount: Money,
@@ -73,6 +126,9 @@ pub trait PaymentProvider: Send + Sync {
     /// As it stands in the API and in the database.
     fn name(&self) -> &'static str;
 
+    /// What it can do (rule P10).
+    fn capabilities(&self) -> Capabilities;
+
     /// Opens a session, or gives back the one that this reference opened before.
     async fn create_session(&self, request: &SessionRequest<'_>) -> Result<Session, CallError>;
 
@@ -81,6 +137,12 @@ pub trait PaymentProvider: Send + Sync {
 
     /// Ends a session that is open. What comes back is the session as it is then: it may have been paid a moment before.
     async fn cancel_session(&self, external_id: &str) -> Result<Session, CallError>;
+
+    /// Runs a transaction, or tells what became of the one that this reference ran before.
+    async fn run_transaction(&self, request: &TransactionRequest<'_>) -> Result<Answer, CallError>;
+
+    /// The transaction that was run under our reference; `None` if there is none for sure, at this moment.
+    async fn find_transaction(&self, reference: &str) -> Result<Option<Answer>, CallError>;
 
     /// Whether the provider signed this raw body, and not long ago (rule W1). Nothing is parsed before.
     fn verify_webhook(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<(), WebhookError>;

@@ -8,16 +8,23 @@ use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ClientSecret, Report},
+    capability::Capabilities,
     money::Money,
-    transaction::{Decline, Failure},
+    transaction::{Decline, Failure, Kind, ProviderReference},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{CallError, Notice, PaymentProvider, Session, SessionRequest, WebhookError, http};
-use crate::{sandbox::api_key, secret::Secret};
+use super::{
+    About, Answer as Said, Answered, CallError, Notice, PaymentProvider, Session, SessionNews, SessionRequest,
+    TransactionRequest, WebhookError, http,
+};
+use crate::{
+    sandbox::{Limits, api_key},
+    secret::Secret,
+};
 
 /// How old, or how far ahead, a webhook's signature may be (rule W1), in seconds.
 const TOLERANCE_SECONDS: i64 = 300;
@@ -29,12 +36,19 @@ pub struct Sandbox {
     base: Url,
     webhook_url: Url,
     secret: Secret,
+    limits: Limits,
 }
 
 impl Sandbox {
     /// `base` is where its API is, `webhook_url` where it shall send its news.
-    pub fn new(base: Url, webhook_url: Url, secret: Secret, timeout: Duration) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: http::client(timeout)?, base, webhook_url, secret })
+    pub fn new(
+        base: Url,
+        webhook_url: Url,
+        secret: Secret,
+        timeout: Duration,
+        limits: Limits,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: http::client(timeout)?, base, webhook_url, secret, limits })
     }
 
     fn url(&self, path: &str) -> String {
@@ -95,6 +109,86 @@ struct ShownFailure {
     decline: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Run<'a> {
+    reference: &'a str,
+    kind: &'static str,
+    amount: i64,
+    currency: &'a str,
+    method: Option<&'a str>,
+    parent: Option<&'a str>,
+    webhook_url: &'a str,
+}
+
+/// A transaction, or why there is none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TransactionAnswer {
+    Transaction(ShownTransaction),
+    Error { error: Refusal },
+}
+
+#[derive(Deserialize)]
+struct ShownTransaction {
+    id: String,
+    reference: String,
+    amount: i64,
+    currency: String,
+    status: String,
+    amount_moved: Option<i64>,
+    currency_moved: Option<String>,
+    amount_released: Option<i64>,
+    failure: Option<ShownFailure>,
+}
+
+impl ShownTransaction {
+    /// The transaction, if it makes sense: one that succeeded says how much money moved, and no text holds what a database can't.
+    fn read(self) -> Option<(String, Said)> {
+        let (status, minor, currency) = match (self.status.as_str(), self.amount_moved, self.currency_moved) {
+            ("succeeded", Some(minor), Some(currency)) => (Answered::Succeeded, minor, currency),
+            ("pending", None, None) => (Answered::Pending, self.amount, self.currency),
+            ("failed", None, None) => (Answered::Failed, self.amount, self.currency),
+            _ => return None,
+        };
+        let amount = Money::new(minor, currency.parse().ok()?);
+        let failure = self.failure.map(ShownFailure::read);
+        let texts = [
+            Some(&self.id),
+            Some(&self.reference),
+            failure.as_ref().map(|it| &it.code),
+            failure.as_ref().map(|it| &it.message),
+        ];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return None;
+        }
+        let released = self.amount_released.map(|minor| Money::new(minor, amount.currency()));
+        let provider_reference = ProviderReference(self.id);
+        Some((self.reference, Said { status, amount, released, provider_reference, failure }))
+    }
+}
+
+fn transaction((status, answer): (StatusCode, TransactionAnswer), reference: &str) -> Result<Said, CallError> {
+    match answer {
+        TransactionAnswer::Transaction(shown) if status.is_success() => match shown.read() {
+            Some((of, said)) if of == reference => Ok(said),
+            _ => Err(unreadable()),
+        },
+        TransactionAnswer::Transaction(_) => Err(unreadable()),
+        TransactionAnswer::Error { error } => Err(CallError::Refused(error.code)),
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Authorize => "authorize",
+        Kind::AuthorizeAndCapture => "authorize_and_capture",
+        Kind::Capture => "capture",
+        Kind::ReverseAuthorize => "reverse_authorize",
+        Kind::Refund => "refund",
+        Kind::DetachedCredit => "detached_credit",
+    }
+}
+
 #[derive(Deserialize)]
 struct Event {
     id: String,
@@ -104,8 +198,10 @@ struct Event {
 }
 
 #[derive(Deserialize)]
-struct EventData {
-    session: Shown,
+#[serde(rename_all = "snake_case")]
+enum EventData {
+    Session(Shown),
+    Transaction(ShownTransaction),
 }
 
 impl Shown {
@@ -184,6 +280,23 @@ impl PaymentProvider for Sandbox {
         "sandbox"
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kinds: &[
+                Kind::Authorize,
+                Kind::AuthorizeAndCapture,
+                Kind::Capture,
+                Kind::ReverseAuthorize,
+                Kind::Refund,
+                Kind::DetachedCredit,
+            ],
+            partial_capture: true,
+            repeated_capture: !self.limits.single_capture,
+            partial_capture_ends_authorization: self.limits.capture_ends_authorization,
+            partial_reversal: !self.limits.no_partial_reversal,
+        }
+    }
+
     async fn create_session(&self, request: &SessionRequest<'_>) -> Result<Session, CallError> {
         let body = Create {
             reference: request.reference,
@@ -214,6 +327,30 @@ impl PaymentProvider for Sandbox {
         }
     }
 
+    async fn run_transaction(&self, request: &TransactionRequest<'_>) -> Result<Said, CallError> {
+        let body = Run {
+            reference: request.reference,
+            kind: kind(request.kind),
+            amount: request.amount.minor(),
+            currency: request.amount.currency().code(),
+            method: request.method.map(|method| method.0.as_str()),
+            parent: request.parent,
+            webhook_url: self.webhook_url.as_str(),
+        };
+        let call = self.client.post(self.url("transactions")).json(&body);
+        transaction(http::call(self.authorized(call)).await?, request.reference)
+    }
+
+    async fn find_transaction(&self, reference: &str) -> Result<Option<Said>, CallError> {
+        let call = self.client.get(self.url("transactions")).query(&[("reference", reference)]);
+        match http::call(self.authorized(call)).await? {
+            (StatusCode::NOT_FOUND, TransactionAnswer::Error { error }) if error.code == "transaction_not_found" => {
+                Ok(None)
+            }
+            answer => transaction(answer, reference).map(Some),
+        }
+    }
+
     fn verify_webhook(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<(), WebhookError> {
         let header = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
         verify(&self.secret, header.unwrap_or_default(), body, now.timestamp())
@@ -221,18 +358,30 @@ impl PaymentProvider for Sandbox {
 
     fn read_event(&self, body: &[u8]) -> Result<Notice, WebhookError> {
         let event: Event = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
-        let told = event.kind.strip_prefix("session.").and_then(report).ok_or(WebhookError::Unreadable)?;
-        let session = event.data.session.read().ok_or(WebhookError::Unreadable)?;
-        if event.id.contains('\0') || (told == Report::Succeeded) != (session.report == Report::Succeeded) {
+        if event.id.contains('\0') {
             return Err(WebhookError::Unreadable);
         }
-        Ok(Notice {
-            event_id: event.id,
-            external_id: session.external_id,
-            report: told,
-            amount: session.amount,
-            failure: session.failure,
-        })
+        let about = event.data.read(&event.kind).ok_or(WebhookError::Unreadable)?;
+        Ok(Notice { event_id: event.id, about })
+    }
+}
+
+impl EventData {
+    /// What an event of this type tells. One whose type and body contradict each other tells nothing.
+    fn read(self, kind: &str) -> Option<About> {
+        match self {
+            Self::Session(shown) => {
+                let told = kind.strip_prefix("session.").and_then(report)?;
+                let Session { external_id, report, amount, failure, .. } = shown.read()?;
+                let agrees = (told == Report::Succeeded) == (report == Report::Succeeded);
+                agrees.then_some(About::Session(SessionNews { external_id, report: told, amount, failure }))
+            }
+            Self::Transaction(shown) => {
+                let agrees = kind.strip_prefix("transaction.") == Some(shown.status.as_str());
+                let (reference, answer) = shown.read()?;
+                agrees.then_some(About::Transaction { reference, answer })
+            }
+        }
     }
 }
 

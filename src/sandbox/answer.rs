@@ -1,4 +1,4 @@
-//! What the API says: a session, or why not, in one shape each.
+//! What the API says: a session or a transaction, or why not, in one shape each.
 //!
 //! Decides nothing. What broke inside goes to the log and not to the caller.
 
@@ -6,20 +6,30 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::session::Session;
+use super::transaction::Transaction;
 use super::{Sandbox, SandboxError};
 
-/// A session, as the API answers with it.
+/// A session or a transaction, as the API answers with it.
 pub struct Answer {
     status: StatusCode,
     body: Value,
 }
 
 impl Answer {
-    pub fn new(status: StatusCode, sandbox: &Sandbox, session: &Session) -> Result<Self, Refusal> {
-        let body = serde_json::to_value(session.shown(&sandbox.0.public_url)).map_err(SandboxError::Encoding)?;
+    pub fn session(status: StatusCode, sandbox: &Sandbox, session: &Session) -> Result<Self, Refusal> {
+        Self::showing(status, session.shown(&sandbox.0.public_url))
+    }
+
+    pub fn transaction(status: StatusCode, transaction: &Transaction) -> Result<Self, Refusal> {
+        Self::showing(status, transaction.shown())
+    }
+
+    fn showing(status: StatusCode, shown: impl Serialize) -> Result<Self, Refusal> {
+        let body = serde_json::to_value(shown).map_err(SandboxError::Encoding)?;
         Ok(Self { status, body })
     }
 }
@@ -50,6 +60,14 @@ impl Refusal {
 
     pub fn no_such_session() -> Self {
         Self::new(StatusCode::NOT_FOUND, "session_not_found", "There is no such session.")
+    }
+
+    pub fn no_such_transaction() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "transaction_not_found", "There is no such transaction.")
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 }
 

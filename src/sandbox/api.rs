@@ -1,6 +1,7 @@
 //! The HTTP API for the shop's server: it opens, finds and cancels sessions, and shows what money really did.
 //!
-//! Takes no card and moves no money: only a press on the payment page does that. Without the key it answers nothing.
+//! A session's money is moved by a press on the payment page only; transactions have an API of their own beside this one, under
+//! the same key. Without the key nothing is answered.
 
 use axum::Json;
 use axum::Router;
@@ -10,24 +11,26 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chrono::{DateTime, Utc};
 use hmac::Mac;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Refusal};
 use super::fault::{self, Fault, Operation};
+use super::ledger::Movement;
 use super::method::{Method, Outcome};
-use super::rows::{Key, MovementRow, time};
+use super::rows::Key;
 use super::session::{Session, State as Life};
 use super::store::{Change, Created, Wish};
-use super::{Sandbox, api_key, authenticator};
+use super::{Sandbox, api_key, authenticator, transaction_api};
 
 pub fn router(sandbox: &Sandbox) -> Router {
     Router::new()
         .route("/v1/sessions", post(create).get(find_by_reference))
         .route("/v1/sessions/{id}", get(find))
         .route("/v1/sessions/{id}/cancel", post(cancel))
+        .route("/v1/transactions", post(transaction_api::run).get(transaction_api::find_by_reference))
+        .route("/v1/transactions/{id}", get(transaction_api::find))
         .route("/v1/ledger", get(ledger))
         .route("/v1/faults", post(arm))
         .route_layer(middleware::from_fn_with_state(sandbox.clone(), only_with_the_key))
@@ -58,21 +61,13 @@ struct NewSession {
 
 impl NewSession {
     fn checked(self) -> Result<Wish, Refusal> {
-        let invalid = |message| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", message);
-        if !(1..=255).contains(&self.reference.chars().count()) {
-            return Err(invalid("reference must have 1 to 255 characters."));
-        }
-        if self.amount < 1 {
-            return Err(invalid("amount must be above zero, in the currency's smallest unit."));
-        }
-        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(invalid("currency must be an ISO 4217 code, such as EUR."));
-        }
-        if !is_web_address(&self.webhook_url) || !self.return_url.as_deref().is_none_or(is_web_address) {
-            return Err(invalid("webhook_url and return_url must be http or https URLs."));
+        check_terms(&self.reference, self.amount, &self.currency)?;
+        check_web_address("webhook_url", &self.webhook_url)?;
+        if let Some(return_url) = &self.return_url {
+            check_web_address("return_url", return_url)?;
         }
         if self.description.as_ref().is_some_and(|text| text.chars().count() > 500) {
-            return Err(invalid("description must have at most 500 characters."));
+            return Err(Refusal::invalid("description must have at most 500 characters."));
         }
         Ok(Wish {
             reference: self.reference,
@@ -85,8 +80,30 @@ impl NewSession {
     }
 }
 
-fn is_web_address(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+/// What is asked of a name and a price, whatever they are for.
+pub fn check_terms(reference: &str, amount: i64, currency: &str) -> Result<(), Refusal> {
+    check_reference("reference", reference)?;
+    if amount < 1 {
+        return Err(Refusal::invalid("amount must be above zero, in the currency's smallest unit."));
+    }
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(Refusal::invalid("currency must be an ISO 4217 code, such as EUR."));
+    }
+    Ok(())
+}
+
+pub fn check_reference(field: &str, text: &str) -> Result<(), Refusal> {
+    match text.chars().count() {
+        1..=255 => Ok(()),
+        _ => Err(Refusal::invalid(format!("{field} must have 1 to 255 characters."))),
+    }
+}
+
+pub fn check_web_address(field: &str, text: &str) -> Result<(), Refusal> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        _ => Err(Refusal::invalid(format!("{field} must be an http or https URL."))),
+    }
 }
 
 async fn create(State(sandbox): State<Sandbox>, body: Result<Json<NewSession>, JsonRejection>) -> Response {
@@ -96,8 +113,8 @@ async fn create(State(sandbox): State<Sandbox>, body: Result<Json<NewSession>, J
         let created = sandbox.0.store.create(wanted.checked()?).await?;
         sandbox.0.news.notify_one();
         match created {
-            Created::New(session) => Answer::new(StatusCode::CREATED, &sandbox, &session),
-            Created::Same(session) => Answer::new(StatusCode::OK, &sandbox, &session),
+            Created::New(session) => Answer::session(StatusCode::CREATED, &sandbox, &session),
+            Created::Same(session) => Answer::session(StatusCode::OK, &sandbox, &session),
             Created::Reused => Err(Refusal::new(
                 StatusCode::CONFLICT,
                 "reference_reused",
@@ -109,8 +126,8 @@ async fn create(State(sandbox): State<Sandbox>, body: Result<Json<NewSession>, J
 }
 
 #[derive(Deserialize)]
-struct ByReference {
-    reference: String,
+pub struct ByReference {
+    pub reference: String,
 }
 
 async fn find(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response {
@@ -132,7 +149,7 @@ async fn find_by_reference(
 
 async fn look_up(sandbox: &Sandbox, key: Key<'_>) -> Result<Answer, Refusal> {
     let session = sandbox.0.store.find(key).await?.ok_or_else(Refusal::no_such_session)?;
-    Answer::new(StatusCode::OK, sandbox, &session)
+    Answer::session(StatusCode::OK, sandbox, &session)
 }
 
 async fn cancel(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response {
@@ -153,12 +170,12 @@ async fn cancel(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Respo
 fn without_money(sandbox: &Sandbox, session: &Session) -> Result<Answer, Refusal> {
     let (code, message) = match session.state {
         Life::Open | Life::Failed(_) | Life::Cancelled | Life::Expired => {
-            return Answer::new(StatusCode::OK, sandbox, session);
+            return Answer::session(StatusCode::OK, sandbox, session);
         }
         Life::Succeeded { .. } => ("session_succeeded", "The money has moved already."),
         Life::Processing { .. } => ("session_processing", "The money is on its way already."),
     };
-    let answer = Answer::new(StatusCode::CONFLICT, sandbox, session)?;
+    let answer = Answer::session(StatusCode::CONFLICT, sandbox, session)?;
     Err(Refusal::new(StatusCode::CONFLICT, code, message).showing(answer))
 }
 
@@ -167,38 +184,17 @@ struct Ledger {
     movements: Vec<Movement>,
 }
 
-#[derive(Serialize)]
-struct Movement {
-    id: String,
-    reference: String,
-    session_id: String,
-    kind: String,
-    amount: i64,
-    currency: String,
-    at: Option<DateTime<Utc>>,
-}
-
-impl From<MovementRow> for Movement {
-    fn from(row: MovementRow) -> Self {
-        Self {
-            id: row.id,
-            reference: row.reference,
-            session_id: row.session_id,
-            kind: row.kind,
-            amount: row.amount,
-            currency: row.currency,
-            at: time(row.at),
-        }
-    }
+#[derive(Deserialize)]
+struct Part {
+    reference: Option<String>,
 }
 
 async fn ledger(
     State(sandbox): State<Sandbox>,
-    query: Result<Query<ByReference>, QueryRejection>,
+    query: Result<Query<Part>, QueryRejection>,
 ) -> Result<Json<Ledger>, Refusal> {
-    let Query(ByReference { reference }) = query?;
-    let movements = sandbox.0.store.movements(&reference).await?.into_iter().map(Movement::from).collect();
-    Ok(Json(Ledger { movements }))
+    let Query(Part { reference }) = query?;
+    Ok(Json(Ledger { movements: sandbox.0.store.movements(reference.as_deref()).await? }))
 }
 
 #[derive(Deserialize)]
@@ -210,11 +206,9 @@ struct Arm {
 
 async fn arm(State(sandbox): State<Sandbox>, body: Result<Json<Arm>, JsonRejection>) -> Result<StatusCode, Refusal> {
     let Json(Arm { operation, fault, times }) = body?;
-    if times > 1000 || (fault == Fault::SucceedFirst && operation != Operation::Cancel) {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "times is at most 1000, and only a cancellation can meet succeed_first.",
+    if times > 1000 || !fault.suits(operation) {
+        return Err(Refusal::invalid(
+            "times is at most 1000; only a cancellation can meet succeed_first, and only a transaction declined or pending.",
         ));
     }
     sandbox.0.faults.arm(operation, fault, times);

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::answer::{Answer, Refusal};
+use super::answer::Refusal;
 
 /// Longer than a caller with sense waits.
 const SLOW: Duration = Duration::from_secs(5);
@@ -26,6 +26,10 @@ pub enum Operation {
     Find,
     #[serde(rename = "cancel_session")]
     Cancel,
+    #[serde(rename = "run_transaction")]
+    Run,
+    #[serde(rename = "find_transaction")]
+    FindTransaction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -42,6 +46,37 @@ pub enum Fault {
     Rejected,
     /// The shopper pays just before the cancellation arrives.
     SucceedFirst,
+    /// The card is declined for now, and the transaction fails.
+    Declined,
+    /// The transaction is on its way for a moment before it succeeds.
+    Pending,
+}
+
+impl Fault {
+    /// Whether calls of that kind can meet it.
+    pub fn suits(self, operation: Operation) -> bool {
+        match self {
+            Self::SucceedFirst => operation == Operation::Cancel,
+            Self::Declined | Self::Pending => operation == Operation::Run,
+            Self::AnswerLost | Self::RequestLost | Self::Error500 | Self::Slow | Self::Rejected => true,
+        }
+    }
+
+    /// What is answered instead of doing the work, where it is not done.
+    pub fn instead_of_work(self) -> Option<Response> {
+        match self {
+            Self::RequestLost => Some(cut()),
+            Self::Error500 => Some(
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke, as was asked for.")
+                    .into_response(),
+            ),
+            Self::Rejected => Some(
+                Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected", "Refused, as was asked for.")
+                    .into_response(),
+            ),
+            Self::AnswerLost | Self::Slow | Self::SucceedFirst | Self::Declined | Self::Pending => None,
+        }
+    }
 }
 
 /// The faults that wait for their calls, oldest first.
@@ -61,27 +96,23 @@ impl Faults {
 }
 
 /// Answers a call under a fault, if there is one.
-pub async fn meet(fault: Option<Fault>, work: impl Future<Output = Result<Answer, Refusal>>) -> Response {
+pub async fn meet(fault: Option<Fault>, work: impl Future<Output: IntoResponse>) -> Response {
+    match fault.and_then(Fault::instead_of_work) {
+        Some(answer) => answer,
+        None => after_work(fault, work.await.into_response()).await,
+    }
+}
+
+/// What the caller gets of the answer to a call whose work was done.
+pub async fn after_work(fault: Option<Fault>, answer: Response) -> Response {
     match fault {
-        None | Some(Fault::SucceedFirst) => work.await.into_response(),
+        // Lost is lost, whether it would have been good news or bad.
+        Some(Fault::AnswerLost) => cut(),
         Some(Fault::Slow) => {
-            let answer = work.await;
             tokio::time::sleep(SLOW).await;
-            answer.into_response()
+            answer
         }
-        Some(Fault::AnswerLost) => {
-            // Lost is lost, whether it would have been good news or bad.
-            drop(work.await);
-            cut()
-        }
-        Some(Fault::RequestLost) => cut(),
-        Some(Fault::Error500) => {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke, as was asked for.")
-                .into_response()
-        }
-        Some(Fault::Rejected) => {
-            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected", "Refused, as was asked for.").into_response()
-        }
+        _ => answer,
     }
 }
 

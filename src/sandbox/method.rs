@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::session::{Decline, Step};
 
 /// How long money stays on its way with [`Method::Async`]: long enough that a shop must show "processing".
-const SETTLEMENT: TimeDelta = TimeDelta::seconds(2);
+pub const SETTLEMENT: TimeDelta = TimeDelta::seconds(2);
 
 /// The button that the shopper pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -95,6 +95,19 @@ pub enum Telling {
     Never,
 }
 
+impl Telling {
+    pub const ALL: [Self; 4] = [Self::InOrder, Self::Backwards, Self::Thrice, Self::Never];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InOrder => "in_order",
+            Self::Backwards => "backwards",
+            Self::Thrice => "thrice",
+            Self::Never => "never",
+        }
+    }
+}
+
 impl Plan {
     pub fn just(step: Step) -> Self {
         Self { steps: vec![step], telling: Telling::InOrder }
@@ -121,7 +134,7 @@ impl Plan {
 }
 
 /// One short; but a single unit cannot be short and still be money, so that one becomes two.
-fn wrong(amount: i64) -> i64 {
+pub fn wrong(amount: i64) -> i64 {
     if amount > 1 { amount - 1 } else { 2 }
 }
 

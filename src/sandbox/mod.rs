@@ -4,24 +4,37 @@
 //! So what is tried against it is tried across a network: answers get lost, news comes late, twice, out of order, or never.
 //! It refuses to touch real money, and to keep news to itself: it tells what happened until the shop has heard it, for three days.
 //!
-//! - `session`: the noun, and every life it can have. `method`: what a press on the payment page makes of it.
-//! - `store`: the verbs, each one database transaction that writes a state and the events that tell of it.
-//!   `rows`: the statements. `outbox`: what the shop has yet to hear.
+//! Money moves in two ways: a shopper pays a hosted *session* on the payment page, or the shop runs *transactions* by a payment token.
+//!
+//! - `session`: the one noun, and every life it can have. `method`: what a press on the payment page makes of it.
+//! - `transaction`: the other noun, and its life. `card`: what a payment token makes of it. `parent`: what it acts on, and how much of that
+//!   is left.
+//! - `store`, `transaction_store`: the verbs, each one database transaction that writes a state and the events that tell of it.
+//!   `rows`, `transaction_rows`: the statements. `upgrade`: the tables, and how an earlier version's become these.
+//! - `ledger`: what money really did. `outbox`: what the shop has yet to hear.
 //! - `webhook`: how events get out; signed, in order, repeated until acknowledged.
-//! - `api`: the HTTP API for the shop's server, in the shapes of `answer`. `page`: the payment page for the shopper.
+//! - `api`, `transaction_api`: the HTTP API for the shop's server, in the shapes of `answer`. `page`: the payment page for the shopper.
 //! - `fault`: things that go wrong on demand, for tests.
 
 mod answer;
 mod api;
+mod card;
 mod fault;
+mod ledger;
 mod method;
 mod outbox;
 mod page;
+mod parent;
 mod rows;
 mod session;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod transaction_api;
+mod transaction_rows;
+mod transaction_store;
+mod upgrade;
 mod webhook;
 
 use std::fmt;
@@ -37,6 +50,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::fault::Faults;
+pub use self::parent::Limits;
 use self::store::Store;
 use self::webhook::Courier;
 
@@ -49,6 +63,8 @@ pub struct Settings {
     pub secret: Secret,
     /// How long a shopper may take to pay.
     pub session_ttl: Duration,
+    /// What it shall not do, as some providers don't.
+    pub limits: Limits,
 }
 
 /// A secret that cannot be printed by accident.
@@ -76,11 +92,12 @@ struct Inner {
 }
 
 impl Sandbox {
-    /// Opens the store, and makes its tables where they are missing.
+    /// Opens the store; makes its tables where they are missing, and upgrades those of an earlier version.
     pub async fn open(settings: Settings) -> Result<Self, SandboxError> {
         let public_url = settings.public_url.trim_end_matches('/').to_owned();
         Ok(Self(Arc::new(Inner {
-            store: Store::open(&settings.database_url, public_url.clone(), settings.session_ttl).await?,
+            store: Store::open(&settings.database_url, public_url.clone(), settings.session_ttl, settings.limits)
+                .await?,
             courier: Courier::new(settings.secret.clone())?,
             faults: Faults::default(),
             secret: settings.secret,
@@ -94,7 +111,7 @@ impl Sandbox {
         api::router(self).merge(page::router(self))
     }
 
-    /// The worker: ends sessions whose time is up and delivers what is due, until told to stop.
+    /// The worker: ends sessions whose time is up, settles what is pending, and delivers what is due, until told to stop.
     ///
     /// A sandbox without it still works, but only a press on the page tells the shop anything, and only once.
     pub async fn deliver_webhooks(&self, stop: CancellationToken) {
@@ -143,9 +160,9 @@ fn now() -> DateTime<Utc> {
 #[derive(Debug)]
 pub enum SandboxError {
     Database(DbErr),
-    /// The columns of this session contradict each other, or a step was written that its life does not have.
+    /// The columns of this session or transaction contradict each other, or a step was written that its life does not have.
     Contradiction {
-        session: String,
+        id: String,
     },
     Randomness(getrandom::Error),
     HttpClient(reqwest::Error),
@@ -156,7 +173,7 @@ impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(error) => write!(f, "the sandbox's database failed: {error}"),
-            Self::Contradiction { session } => write!(f, "sandbox session {session} contradicts itself"),
+            Self::Contradiction { id } => write!(f, "the sandbox's {id} contradicts itself"),
             Self::Randomness(error) => write!(f, "the system gave no random bytes: {error}"),
             Self::HttpClient(error) => write!(f, "the sandbox's HTTP client cannot start: {error}"),
             Self::Encoding(error) => write!(f, "the sandbox cannot encode an event: {error}"),

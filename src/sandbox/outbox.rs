@@ -1,14 +1,13 @@
 //! The outbox: what the shop has yet to hear, kept until it has heard it.
 //!
-//! Sends nothing itself, and changes no session. An event leaves it by being acknowledged or by being three days old.
+//! Sends nothing itself, and changes nothing that it tells of. An event leaves it by being acknowledged or by being three days old.
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 
 use super::rows::sql;
-use super::session::Session;
 use super::store::Store;
 use super::webhook::Event;
 use super::{SandboxError, now};
@@ -22,7 +21,8 @@ const LONGEST_QUIET: Duration = Duration::from_secs(5);
 #[derive(FromQueryResult)]
 pub struct Due {
     position: i64,
-    pub session_id: String,
+    /// The session or the transaction that it tells of.
+    pub subject: String,
     pub webhook_url: String,
     pub body: String,
     attempts: i64,
@@ -35,28 +35,32 @@ impl Store {
     pub(super) async fn tell(
         &self,
         tx: &DatabaseTransaction,
-        session: &Session,
+        event: &Event<'_>,
         copies: i64,
-        now: DateTime<Utc>,
     ) -> Result<(), SandboxError> {
-        let body = Event::of(session, &self.public_url, now)?.body()?;
-        let now = now.timestamp_millis();
+        let now = event.created_at.timestamp_millis();
         tx.execute_raw(sql(
-            "INSERT INTO sandbox_event (session_id, body, state, copies_left, attempts, due_at, created_at)
-             VALUES (?, ?, 'due', ?, 0, ?, ?)",
-            [session.id.as_str().into(), body.into(), copies.into(), now.into(), now.into()],
+            "INSERT INTO sandbox_event (subject, webhook_url, body, state, copies_left, attempts, due_at, created_at)
+             VALUES (?, ?, ?, 'due', ?, 0, ?, ?)",
+            [
+                event.subject.into(),
+                event.webhook_url.into(),
+                event.body()?.into(),
+                copies.into(),
+                now.into(),
+                now.into(),
+            ],
         ))
         .await?;
         Ok(())
     }
 
-    /// The first event of a session that was not delivered yet, if its time has come. Those behind it wait for it.
-    pub async fn next_event(&self, session: &str) -> Result<Option<Due>, SandboxError> {
+    /// The first event of a subject that was not delivered yet, if its time has come. Those behind it wait for it.
+    pub async fn next_event(&self, subject: &str) -> Result<Option<Due>, SandboxError> {
         let statement = sql(
-            "SELECT e.position, e.session_id, s.webhook_url, e.body, e.attempts, e.due_at, e.created_at
-             FROM sandbox_event e JOIN sandbox_session s ON s.id = e.session_id
-             WHERE e.session_id = ? AND e.state = 'due' ORDER BY e.position LIMIT 1",
-            [session.into()],
+            "SELECT position, subject, webhook_url, body, attempts, due_at, created_at FROM sandbox_event
+             WHERE subject = ? AND state = 'due' ORDER BY position LIMIT 1",
+            [subject.into()],
         );
         let first = Due::find_by_statement(statement).one(&self.db).await?;
         Ok(first.filter(|event| event.due_at <= now().timestamp_millis()))
@@ -86,18 +90,18 @@ impl Store {
         Ok(())
     }
 
-    /// Sessions whose next event is due.
-    pub async fn sessions_with_news(&self) -> Result<Vec<String>, SandboxError> {
+    /// Sessions and transactions whose next event is due.
+    pub async fn subjects_with_news(&self) -> Result<Vec<String>, SandboxError> {
         let statement = sql(
-            "SELECT e.session_id FROM sandbox_event e
+            "SELECT e.subject FROM sandbox_event e
              WHERE e.state = 'due' AND e.due_at <= ? AND NOT EXISTS (
                  SELECT 1 FROM sandbox_event earlier
-                 WHERE earlier.session_id = e.session_id AND earlier.state = 'due' AND earlier.position < e.position)
+                 WHERE earlier.subject = e.subject AND earlier.state = 'due' AND earlier.position < e.position)
              ORDER BY e.due_at LIMIT 64",
             [now().timestamp_millis().into()],
         );
         let rows = self.db.query_all_raw(statement).await?;
-        rows.iter().map(|row| Ok(row.try_get("", "session_id")?)).collect()
+        rows.iter().map(|row| Ok(row.try_get("", "subject")?)).collect()
     }
 
     /// How long nothing will be due, as far as the store knows.
@@ -109,8 +113,10 @@ impl Store {
                  UNION ALL
                  SELECT MIN(settles_at) FROM sandbox_session WHERE status = 'processing'
                  UNION ALL
+                 SELECT MIN(settles_at) FROM sandbox_transaction WHERE status = 'pending'
+                 UNION ALL
                  SELECT MIN(due_at) FROM sandbox_event WHERE position IN (
-                     SELECT MIN(position) FROM sandbox_event WHERE state = 'due' GROUP BY session_id))",
+                     SELECT MIN(position) FROM sandbox_event WHERE state = 'due' GROUP BY subject))",
             [],
         );
         let Some(row) = self.db.query_one_raw(statement).await? else {

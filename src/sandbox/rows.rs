@@ -1,14 +1,16 @@
-//! How sessions and movements lie in the store: the statements that write them and read them back.
+//! How sessions lie in the store: the statements that write them and read them back.
 //!
 //! Opens no transaction and decides nothing, and guesses nothing: a row whose columns contradict each other is an error.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
 
+use super::SandboxError;
+use super::ledger::{self, Entry};
 use super::session::{Decline, Session, State, Step};
-use super::{SandboxError, unguessable};
+use super::transaction::{Kind, Subject};
 
-/// The two names of a session: the sandbox's and the shop's.
+/// The two names of a session or a transaction: the sandbox's and the shop's.
 #[derive(Clone, Copy)]
 pub enum Key<'a> {
     Id(&'a str),
@@ -31,17 +33,6 @@ struct SessionRow {
     client_secret: String,
     expires_at: i64,
     created_at: i64,
-}
-
-#[derive(FromQueryResult)]
-pub struct MovementRow {
-    pub id: String,
-    pub reference: String,
-    pub session_id: String,
-    pub kind: String,
-    pub amount: i64,
-    pub currency: String,
-    pub at: i64,
 }
 
 /// False where the reference is taken.
@@ -76,7 +67,7 @@ pub async fn advance(
     now: DateTime<Utc>,
 ) -> Result<Session, SandboxError> {
     let Some(state) = session.state.on(step) else {
-        return Err(SandboxError::Contradiction { session: session.id });
+        return Err(SandboxError::Contradiction { id: session.id });
     };
     let (received, decline, settles_at) = columns(state);
     let statement = sql(
@@ -91,33 +82,15 @@ pub async fn advance(
         ],
     );
     if tx.execute_raw(statement).await?.rows_affected() != 1 {
-        return Err(SandboxError::Contradiction { session: session.id });
+        return Err(SandboxError::Contradiction { id: session.id });
     }
     if let State::Succeeded { received } = state {
-        move_money(tx, &session, received, now).await?;
+        let kind = Kind::AuthorizeAndCapture.name();
+        let subject = Subject::Session(session.id.clone());
+        ledger::write(tx, Entry { subject: &subject, kind, amount: received, currency: &session.currency, at: now })
+            .await?;
     }
     Ok(Session { state, ..session })
-}
-
-async fn move_money(
-    tx: &DatabaseTransaction,
-    session: &Session,
-    amount: i64,
-    now: DateTime<Utc>,
-) -> Result<(), SandboxError> {
-    tx.execute_raw(sql(
-        "INSERT INTO sandbox_movement (id, session_id, kind, amount, currency, at)
-         VALUES (?, ?, 'authorize_and_capture', ?, ?, ?)",
-        [
-            unguessable("mov")?.into(),
-            session.id.as_str().into(),
-            amount.into(),
-            session.currency.as_str().into(),
-            now.timestamp_millis().into(),
-        ],
-    ))
-    .await?;
-    Ok(())
 }
 
 pub async fn load(db: &impl ConnectionTrait, key: Key<'_>) -> Result<Option<Session>, SandboxError> {
@@ -134,8 +107,7 @@ fn columns(state: State) -> (Option<i64>, Option<&'static str>, Option<i64>) {
     match state {
         State::Processing { settles_at } => (None, None, Some(settles_at.timestamp_millis())),
         State::Succeeded { received } => (Some(received), None, None),
-        State::Failed(Decline::Soft) => (None, Some("soft"), None),
-        State::Failed(Decline::Hard) => (None, Some("hard"), None),
+        State::Failed(decline) => (None, Some(decline.name()), None),
         State::Open | State::Cancelled | State::Expired => (None, None, None),
     }
 }
@@ -144,7 +116,7 @@ impl TryFrom<SessionRow> for Session {
     type Error = SandboxError;
 
     fn try_from(row: SessionRow) -> Result<Self, SandboxError> {
-        let contradiction = || SandboxError::Contradiction { session: row.id.clone() };
+        let contradiction = || SandboxError::Contradiction { id: row.id.clone() };
         let known = (row.amount_received, row.decline.as_deref(), row.settles_at.and_then(time));
         let state = match (row.status.as_str(), known) {
             ("open", (None, None, None)) => State::Open,

@@ -39,6 +39,15 @@ pub enum Decline {
     Hard,
 }
 
+impl Decline {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        }
+    }
+}
+
 /// What can happen to a session.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
@@ -142,18 +151,19 @@ pub struct Shown<'a> {
 
 #[derive(Serialize)]
 pub struct Failure {
-    code: &'static str,
-    message: &'static str,
-    decline: Decline,
+    pub code: &'static str,
+    pub message: &'static str,
+    /// `None`: it was not a card that was declined.
+    pub decline: Option<Decline>,
 }
 
 impl Failure {
-    fn of(decline: Decline) -> Self {
+    pub fn of(decline: Decline) -> Self {
         let message = match decline {
             Decline::Soft => "The card was declined; another try may succeed.",
             Decline::Hard => "The card was declined for good.",
         };
-        Self { code: "card_declined", message, decline }
+        Self { code: "card_declined", message, decline: Some(decline) }
     }
 }
 

@@ -8,18 +8,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 
 use super::method::{Method, Outcome, Plan, Telling};
-use super::rows::{Key, MovementRow, advance, insert, load, sql};
+use super::parent::Limits;
+use super::rows::{Key, advance, insert, load, sql};
 use super::session::{Session, State};
+use super::upgrade::upgrade;
+use super::webhook::Event;
 use super::{SandboxError, now, unguessable};
 
 pub struct Store {
     pub(super) db: DatabaseConnection,
-    pub(super) public_url: String,
+    pub(super) limits: Limits,
+    public_url: String,
     session_ttl: Duration,
 }
 
@@ -33,11 +37,11 @@ pub struct Wish {
     pub description: Option<String>,
 }
 
-pub enum Created {
-    New(Session),
-    /// The reference was used before, for the same money.
-    Same(Session),
-    /// The reference was used before, for other money.
+pub enum Created<T> {
+    New(T),
+    /// The reference was used before, for the same.
+    Same(T),
+    /// The reference was used before, for something else.
     Reused,
 }
 
@@ -64,7 +68,12 @@ async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> 
 }
 
 impl Store {
-    pub async fn open(url: &str, public_url: String, session_ttl: Duration) -> Result<Self, SandboxError> {
+    pub async fn open(
+        url: &str,
+        public_url: String,
+        session_ttl: Duration,
+        limits: Limits,
+    ) -> Result<Self, SandboxError> {
         let mut options = ConnectOptions::new(url);
         // An in-memory database lives in its one connection and dies with it.
         let connections = if url.contains(":memory:") || url.contains("mode=memory") { 1 } else { 4 };
@@ -83,11 +92,14 @@ impl Store {
                     .foreign_keys(true)
             });
         let db = connect(&options).await?;
-        db.execute_unprepared(include_str!("schema.sql")).await?;
-        Ok(Self { db, public_url, session_ttl })
+        let store = Self { db, limits, public_url, session_ttl };
+        let tx = store.begin().await?;
+        upgrade(&tx).await?;
+        tx.commit().await?;
+        Ok(store)
     }
 
-    pub async fn create(&self, wish: Wish) -> Result<Created, SandboxError> {
+    pub async fn create(&self, wish: Wish) -> Result<Created<Session>, SandboxError> {
         let now = now();
         let session = Session {
             id: unguessable("ses")?,
@@ -104,12 +116,12 @@ impl Store {
         };
         let tx = self.begin().await?;
         if insert(&tx, &session).await? {
-            self.tell(&tx, &session, 1, now).await?;
+            self.tell(&tx, &Event::of_session(&session, &self.public_url, now)?, 1).await?;
             tx.commit().await?;
             return Ok(Created::New(session));
         }
         let Some(earlier) = load(&tx, Key::Reference(&session.reference)).await? else {
-            return Err(SandboxError::Contradiction { session: session.id });
+            return Err(SandboxError::Contradiction { id: session.id });
         };
         let earlier = self.catch_up(&tx, earlier, now).await?;
         tx.commit().await?;
@@ -171,19 +183,9 @@ impl Store {
         rows.await?.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
     }
 
-    pub async fn movements(&self, reference: &str) -> Result<Vec<MovementRow>, SandboxError> {
-        let statement = sql(
-            "SELECT m.id, s.reference, m.session_id, m.kind, m.amount, m.currency, m.at
-             FROM sandbox_movement m JOIN sandbox_session s ON s.id = m.session_id
-             WHERE s.reference = ? ORDER BY m.at, m.id",
-            [reference.into()],
-        );
-        Ok(MovementRow::find_by_statement(statement).all(&self.db).await?)
-    }
-
     /// A transaction that writes takes its turn when it begins: one that reads first and writes later would fail when
     /// another wrote in between, and no waiting helps then.
-    async fn begin(&self) -> Result<DatabaseTransaction, SandboxError> {
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, SandboxError> {
         let immediate = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -191,7 +193,7 @@ impl Store {
         Ok(self.db.begin_with_options(immediate).await?)
     }
 
-    async fn catch_up(
+    pub(super) async fn catch_up(
         &self,
         tx: &DatabaseTransaction,
         session: Session,
@@ -226,7 +228,7 @@ impl Store {
             }
         };
         for station in &stations {
-            self.tell(tx, station, copies, now).await?;
+            self.tell(tx, &Event::of_session(station, &self.public_url, now)?, copies).await?;
         }
         Ok(session)
     }

@@ -1,5 +1,10 @@
 //! The sandbox from outside: a shop and a shopper, over real HTTP.
 
+mod bounds;
+mod cards;
+mod transactions;
+mod upgrades;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +26,7 @@ use super::*;
 
 const SECRET: &[u8] = b"a secret for tests, long enough to be one";
 const BOUND: Duration = Duration::from_secs(20);
+const TTL: Duration = Duration::from_secs(1800);
 
 #[test]
 fn the_signature_is_the_published_one() {
@@ -44,12 +50,17 @@ impl Place {
         Self(directory)
     }
 
-    async fn open(&self, session_ttl: Duration) -> Sandbox {
+    fn database_url(&self) -> String {
+        format!("sqlite://{}/sandbox.db?mode=rwc", self.0.display())
+    }
+
+    async fn open(&self, session_ttl: Duration, limits: Limits) -> Sandbox {
         Sandbox::open(Settings {
-            database_url: format!("sqlite://{}/sandbox.db?mode=rwc", self.0.display()),
+            database_url: self.database_url(),
             public_url: "http://pay.example/sandbox/".to_owned(),
             secret: Secret::new(SECRET),
             session_ttl,
+            limits,
         })
         .await
         .unwrap()
@@ -71,7 +82,7 @@ struct World {
     /// What the shop answers to the next webhooks; 200 when empty.
     answers: Arc<Mutex<VecDeque<u16>>>,
     _stop: DropGuard,
-    _place: Place,
+    place: Place,
 }
 
 type Ear = (UnboundedSender<Value>, Arc<Mutex<VecDeque<u16>>>);
@@ -94,16 +105,19 @@ async fn serve(router: Router) -> SocketAddr {
 
 impl World {
     async fn new() -> Self {
-        Self::with_ttl(Duration::from_secs(1800)).await
+        Self::with(TTL, Limits::default()).await
     }
 
-    async fn with_ttl(session_ttl: Duration) -> Self {
+    async fn with(session_ttl: Duration, limits: Limits) -> Self {
+        Self::at(Place::new(), session_ttl, limits).await
+    }
+
+    async fn at(place: Place, session_ttl: Duration, limits: Limits) -> Self {
         let (sender, heard) = unbounded_channel();
         let answers = Arc::default();
         let ear: Ear = (sender, Arc::clone(&answers));
         let shop = serve(Router::new().route("/hook", post(hear)).with_state(ear)).await;
-        let place = Place::new();
-        let sandbox = place.open(session_ttl).await;
+        let sandbox = place.open(session_ttl, limits).await;
         let stop = CancellationToken::new();
         let (worker, stopped) = (sandbox.clone(), stop.clone());
         tokio::spawn(async move { worker.deliver_webhooks(stopped).await });
@@ -115,7 +129,7 @@ impl World {
             heard,
             answers,
             _stop: stop.drop_guard(),
-            _place: place,
+            place,
         }
     }
 
@@ -321,7 +335,7 @@ async fn a_cancellation_ends_an_open_session_and_respects_a_paid_one() {
 
 #[tokio::test]
 async fn a_session_whose_time_is_up_takes_no_money() {
-    let mut world = World::with_ttl(Duration::ZERO).await;
+    let mut world = World::with(Duration::ZERO, Limits::default()).await;
     let (_, session) = world.call("/v1/sessions", world.wish("a", 1)).await.unwrap();
     let id = session["id"].as_str().unwrap().to_owned();
 
@@ -358,9 +372,9 @@ async fn what_was_not_delivered_is_delivered_after_a_restart() {
         webhook_url: format!("{}/hook", world.shop),
         description: None,
     };
-    drop(place.open(Duration::from_secs(1800)).await.0.store.create(wish).await.unwrap());
+    drop(place.open(TTL, Limits::default()).await.0.store.create(wish).await.unwrap());
 
-    let again = place.open(Duration::from_secs(1800)).await;
+    let again = place.open(TTL, Limits::default()).await;
     let stop = CancellationToken::new();
     let worker = tokio::spawn({
         let stop = stop.clone();

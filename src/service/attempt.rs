@@ -21,8 +21,9 @@ use sea_orm::{
 use url::Url;
 
 use super::{
+    lock::Token,
     operation::{self, Key, Start},
-    order, outbox, payment, session,
+    order, outbox, payment, payment_change, session,
 };
 use crate::{
     app::App,
@@ -41,6 +42,8 @@ pub struct AttemptToPay {
     pub return_url: Option<Url>,
     /// What the shopper was shown.
     pub expected_amount: Option<Money>,
+    /// The caller's lock on the payment of the attempt that this one may supersede.
+    pub lock_token: Option<Token>,
 }
 
 /// What came of it.
@@ -80,7 +83,9 @@ pub async fn attempt_to_pay_for_order(
                 session::ask_after(app, &open).await?;
                 asked = Some(open.id);
             }
-            Begun::InTheWay(older) => session::end(app, &older).await.map_err(unanswered)?,
+            Begun::InTheWay(older) => {
+                session::end(app, &older, request.lock_token.as_ref()).await.map_err(unanswered)?;
+            }
         }
     }
     Err(Problem::OutcomeUnknown.into())
@@ -101,7 +106,7 @@ fn choose_provider<'a>(app: &'a App, request: &AttemptToPay) -> Result<&'a str, 
     };
     provider
         .map(PaymentProvider::name)
-        .ok_or_else(|| Problem::ProviderUnsupported { provider: request.provider.clone().unwrap_or_default() })
+        .ok_or_else(|| Problem::unknown_provider(request.provider.as_deref().unwrap_or_default()))
 }
 
 fn check_return_url(app: &App, request: &AttemptToPay) -> Result<(), Problem> {
@@ -122,10 +127,8 @@ fn key(caller: &Caller, request: &AttemptToPay, idempotency_key: &str) -> Result
     let order_id = request.order_id.to_string();
     let expected = request.expected_amount.map(|amount| amount.to_string());
     let return_url = request.return_url.as_ref().map(Url::as_str);
-    let input = [Some(order_id.as_str()), request.provider.as_deref(), return_url, expected.as_deref()]
-        // An input that is missing differs from an empty one.
-        .map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
-    Key::new(caller, "attemptToPayForOrder", idempotency_key, &input.each_ref().map(String::as_str))
+    let input = [Some(order_id.as_str()), request.provider.as_deref(), return_url, expected.as_deref()];
+    Key::of_optional(caller, "attemptToPayForOrder", idempotency_key, &input)
 }
 
 enum Begun {
@@ -190,7 +193,11 @@ async fn begin(
 /// What is due on an order for which a session may be opened; otherwise why none may.
 async fn payable(tx: &DatabaseTransaction, order: &orders::Model, request: &AttemptToPay) -> Result<Money, Error> {
     may_be_charged(tx, order).await?;
-    let due = payment::ledger(tx, order.id).await?.amount_due(order)?;
+    let ledger = payment::ledger(tx, order.id).await?;
+    if ledger.waits_for_a_charge() {
+        return Err(Problem::OutcomeUnknown.into());
+    }
+    let due = ledger.amount_due(order)?;
     match request.expected_amount {
         Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }.into()),
         _ if due.is_zero() => Err(Problem::NothingDue.into()),
@@ -320,7 +327,7 @@ async fn write(
         updated_at: now,
     };
     let changes = [(Topic::Payment, payment.id.uuid()), (Topic::PaymentAttempt, attempt.id.uuid())];
-    payments::Entity::insert(payment.into_active_model()).exec_without_returning(tx).await?;
+    payment_change::insert(tx, &payment, None).await?;
     Entity::insert(attempt.clone().into_active_model()).exec_without_returning(tx).await?;
     outbox::tell(tx, order.id, now, &changes).await?;
     Ok(attempt)

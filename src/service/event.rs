@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::{
     event::{ActiveModel, Column, Entity, Model, Report, State},
     id::AttemptId,
+    payment, transaction,
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -13,23 +14,76 @@ use sea_orm::{
 };
 
 use super::{
-    attempt as attempts,
+    answer, attempt as attempts,
+    lock::LockedRow,
     order::lock,
-    settle::{Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
+    reversal,
+    settle::{By, Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
 };
-use crate::{app::App, auth::Audience, error::Error, provider::Notice};
+use crate::{
+    app::App,
+    auth::Audience,
+    error::Error,
+    provider::{About, Answer, Notice, SessionNews},
+};
 
-/// Takes in a provider's event, or keeps it until its session is known (rule W2). Returns once it is committed.
+/// Takes in a provider's event, or keeps it until what it is about is known (rule W2). Returns once it is committed.
 pub async fn process_event(app: &App, provider: &str, notice: Notice, body: &str) -> Result<(), Error> {
-    let (external_id, event_id) = (notice.external_id.clone(), notice.event_id.clone());
-    if let Some(settled) = take_in(app, provider, &external_id, Told::of_notice(notice, body)).await? {
+    let event_id = notice.event_id;
+    match notice.about {
+        About::Session(news) => process_session(app, provider, news, &event_id, body).await,
+        About::Transaction { reference, answer } => {
+            process_transaction(app, provider, &reference, answer, &event_id, body).await
+        }
+    }
+}
+
+async fn process_session(
+    app: &App,
+    provider: &str,
+    news: SessionNews,
+    event_id: &str,
+    body: &str,
+) -> Result<(), Error> {
+    let external_id = news.external_id.clone();
+    let told = Told::of_news(news, event_id.to_owned(), body);
+    if let Some(settled) = take_in(app, provider, &external_id, told, By::Provider).await? {
         return end_what_must_not_be_paid(app, &settled).await;
     }
-    park(app, provider, &event_id, &external_id, body).await?;
+    park(app, provider, event_id, &external_id, body).await?;
     // The session may have become known between the look and the parking.
     match unpark(app, provider, &external_id).await? {
         Some(settled) => end_what_must_not_be_paid(app, &settled).await,
         None => Ok(()),
+    }
+}
+
+/// News of a transaction is an answer like any other. Recording it once more changes nothing, so that its copies need no look-up.
+async fn process_transaction(
+    app: &App,
+    provider: &str,
+    reference: &str,
+    answer: Answer,
+    event_id: &str,
+    body: &str,
+) -> Result<(), Error> {
+    let known = transaction::Entity::find().filter(transaction::Column::Reference.eq(reference));
+    let known = known.find_also_related(payment::Entity).one(app.db.read()).await?;
+    let Some((transaction, Some(payment))) = known.filter(|(_, of)| of.as_ref().is_some_and(|of| of.provider == provider))
+    else {
+        return park(app, provider, event_id, reference, body).await;
+    };
+    let now = app.clock.now();
+    let event = event_row(provider, event_id, reference, body, now, State::Applied);
+    let keep = async |row: &LockedRow<'_>| {
+        Entity::insert(event.into_active_model()).on_conflict_do_nothing().exec_without_returning(row.tx).await?;
+        Ok(())
+    };
+    let told = answer::Told::by(answer);
+    let recorded = answer::record(app, &payment, transaction.id, &told, keep).await?;
+    match recorded.unwanted {
+        true => reversal::reverse_unwanted_if_free(app, &payment).await,
+        false => Ok(()),
     }
 }
 
@@ -83,10 +137,10 @@ pub(super) async fn take_in_parked(
     for event in parked {
         let body = event.report.0;
         match provider.read_event(body.as_bytes()) {
-            Ok(notice) => {
-                take_in_within(tx, attempt, &Told::of_notice(notice, &body), now).await?;
+            Ok(Notice { event_id, about: About::Session(news) }) => {
+                take_in_within(tx, attempt, &Told::of_news(news, event_id, &body), now).await?;
             }
-            Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
+            Ok(_) | Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
         }
     }
     Ok(())

@@ -9,6 +9,15 @@
 //! | [`order_list`] | pages of orders, each at the same cost |
 //! | [`claim`] | move an anonymous user's orders to a user |
 //! | [`payment`] | payments with their ledgers |
+//! | [`payment_change`] | make, change, archive a payment |
+//! | [`transaction`] | authorize, capture, reverse, refund, credit |
+//! | `plan` | what a transaction would come to |
+//! | `intent` | write down what is about to be asked of a provider |
+//! | `answer` | record what it said, and let the order follow |
+//! | `recovery` | settle what is unanswered |
+//! | `reversal` | give back what is not wanted any more |
+//! | [`lock`] | take, hold on to and give back locks on payments |
+//! | `case` | what a person has to decide |
 //! | [`attempt`] | start an attempt to pay, find attempts |
 //! | [`event`] | keep a provider's events, and hand them on once |
 //! | [`settle`] | compare what a provider reports with what was asked for |
@@ -16,13 +25,22 @@
 //! | [`operation`] | idempotency keys |
 //! | `outbox` | tell of a change in the transaction that makes it |
 
+mod answer;
 pub mod attempt;
+mod case;
 pub mod claim;
 pub mod event;
+mod intent;
+pub mod lock;
 pub mod operation;
 pub mod order;
 pub mod order_list;
 mod outbox;
 pub mod payment;
+pub mod payment_change;
+mod plan;
+mod recovery;
+mod reversal;
 mod session;
 pub mod settle;
+pub mod transaction;

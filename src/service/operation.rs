@@ -9,14 +9,15 @@ use entity::{
     operation::{ActiveModel, Column, Entity, Model, State},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    TryInsertResult,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, TryInsertResult,
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
+    app::App,
     auth::Caller,
-    error::{Error, Problem},
+    error::{Error, Problem, Read},
     secret::hex,
 };
 
@@ -60,6 +61,18 @@ impl Key {
         })
     }
 
+    /// A key over inputs of which some may be missing: a missing one differs from an empty one.
+    pub fn of_optional(
+        caller: &Caller,
+        mutation: &'static str,
+        key: &str,
+        input: &[Option<&str>],
+    ) -> Result<Self, Problem> {
+        let parts = input.iter().map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
+        let parts: Vec<String> = parts.collect();
+        Self::new(caller, mutation, key, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn id(&self) -> (String, String, String, String) {
         let Self { caller_kind, caller_id, mutation, key, .. } = self;
         ((*caller_kind).to_owned(), caller_id.clone(), (*mutation).to_owned(), key.clone())
@@ -82,6 +95,7 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, leas
         order_id: None,
         payment_id: None,
         attempt_id: None,
+        transactions: None,
         started_at: now,
         finished_at: None,
     };
@@ -90,9 +104,21 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, leas
     if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
         return Ok(Start::New);
     }
-    let found = Entity::find_by_id(key.id()).lock_exclusive().one(tx).await?;
-    let Some(found) = found else {
-        return Err(Problem::OperationInProgress.into());
+    let found = match look(tx, key, now).await? {
+        Start::Resumed(found) => found,
+        // Whoever had it rolled back.
+        Start::New => return Err(Problem::OperationInProgress.into()),
+        Start::Finished(found) => return Ok(Start::Finished(found)),
+    };
+    let renewed = ActiveModel { lease_expires_at: Set(now + lease), ..ActiveModel::default() };
+    update(tx, key, renewed).await?;
+    Ok(Start::Resumed(found))
+}
+
+/// What a key stands for, without taking it.
+pub async fn look(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+    let Some(found) = Entity::find_by_id(key.id()).lock_exclusive().one(tx).await? else {
+        return Ok(Start::New);
     };
     if found.fingerprint != key.fingerprint {
         return Err(Problem::IdempotencyKeyReused.into());
@@ -103,9 +129,16 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, leas
     if found.lease_expires_at > now {
         return Err(Problem::OperationInProgress.into());
     }
-    let renewed = ActiveModel { lease_expires_at: Set(now + lease), ..ActiveModel::default() };
-    update(tx, key, renewed).await?;
     Ok(Start::Resumed(found))
+}
+
+/// What became of a mutation that this caller sent under this key; the last one, if several used it (rule I2).
+pub async fn find(app: &App, caller: &Caller, key: Read<String>) -> Result<Option<Model>, Error> {
+    let query = Entity::find()
+        .filter(Column::CallerKind.eq(caller.kind.name()))
+        .filter(Column::CallerId.eq(caller.id.clone()))
+        .filter(Column::IdempotencyKey.eq(key?));
+    Ok(query.order_by_desc(Column::StartedAt).one(app.db.read()).await?)
 }
 
 /// Notes what a mutation that goes on after this transaction has come to so far.

@@ -21,7 +21,9 @@ use sea_orm::{
 };
 
 use super::{
-    attempt, operation as idempotency,
+    attempt,
+    lock::Token,
+    operation as idempotency,
     operation::{Key, Start},
     outbox,
     payment::{self, reached_by},
@@ -270,13 +272,15 @@ pub struct Cancellation {
     pub reason: Option<String>,
     /// The version that the caller read.
     pub expected_version: Option<i32>,
+    /// The caller's lock on the payment of the attempt that is open.
+    pub lock_token: Option<Token>,
 }
 
 /// Cancels an order (rules O5, O7). An open attempt is cancelled at the provider first; if it was paid a moment before, the order is paid
 /// and not cancelled. Cancelling twice gives the cancelled order back.
 pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancellation>) -> Result<Model, Error> {
     let everybody = caller.require(Scope::OrdersWrite)?;
-    let Cancellation { order_id: id, reason, expected_version } = cancellation?;
+    let Cancellation { order_id: id, reason, expected_version, lock_token } = cancellation?;
     // Each round ends one open attempt; another one may be opened meanwhile, though not for ever.
     for _ in 0..session::MOST_ROUNDS {
         let tx = app.db.begin_write().await?;
@@ -290,7 +294,7 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
             None => return cancel_now(app, tx, order, reason).await,
             Some(open) => {
                 tx.rollback().await?;
-                session::end(app, &open).await?;
+                session::end(app, &open, lock_token.as_ref()).await?;
             }
         }
     }
@@ -335,7 +339,9 @@ pub async fn process_order_to_paid(app: &App, caller: &Caller, id: Read<OrderId>
     let total = order.total();
     match pay_if_covered(&tx, order, None, app.clock.now()).await? {
         Payable::Paid(paid) => {
+            attempt::hide_open(&tx, paid.id).await?;
             tx.commit().await?;
+            session::end_leftover(app, paid.id).await?;
             Ok(*paid)
         }
         Payable::NotCovered(captured) => Err(Problem::OrderNotCovered { captured, total }.into()),

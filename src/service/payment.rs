@@ -12,13 +12,13 @@ use entity::{
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, RelationDef,
+    QuerySelect, RelationDef, sea_query::SimpleExpr,
 };
 
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    error::Error,
+    error::{Error, Problem},
 };
 
 /// A payment and what its transactions amount to.
@@ -53,8 +53,17 @@ impl Ledger {
 
     /// What is still to be committed to (rule S7).
     pub fn amount_due(&self, order: &order::Model) -> Result<Money, Error> {
-        let active = self.entries(|payment| payment.status == Status::Active);
-        Ok(amount_due(order.status, order.total(), &active)?)
+        Ok(amount_due(order.status, order.total(), &self.active_entries())?)
+    }
+
+    /// The transactions of the payments that still count towards the order.
+    pub fn active_entries(&self) -> Vec<Entry> {
+        self.entries(|payment| payment.status == Status::Active)
+    }
+
+    /// Whether it is not known yet what some call to a provider took or holds (rule T2).
+    pub fn waits_for_a_charge(&self) -> bool {
+        self.entries(|_| true).iter().any(|entry| entry.status.is_unanswered() && entry.kind.charges())
     }
 
     fn entries(&self, of: impl Fn(&Model) -> bool) -> Vec<Entry> {
@@ -65,9 +74,27 @@ impl Ledger {
 
 /// The ledgers of these orders. The orders were found for a caller before: this looks at no owner.
 pub async fn ledgers(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderId, Ledger>, DbErr> {
+    let mut ledgers: HashMap<OrderId, Ledger> = HashMap::new();
+    for booked in read(db, Column::OrderId.is_in(orders.iter().copied())).await? {
+        ledgers.entry(booked.payment.order_id).or_default().payments.push(booked);
+    }
+    Ok(ledgers)
+}
+
+/// These payments with their ledgers, in the order of their ids. They were found for a caller before: this looks at no owner.
+pub async fn booked(db: &impl ConnectionTrait, ids: &[PaymentId]) -> Result<Vec<Booked>, DbErr> {
+    read(db, Column::Id.is_in(ids.iter().copied())).await
+}
+
+/// One payment with its ledger.
+pub(super) async fn one_booked(db: &impl ConnectionTrait, id: PaymentId) -> Result<Booked, Error> {
+    booked(db, &[id]).await?.pop().ok_or(Problem::PaymentNotFound.into())
+}
+
+async fn read(db: &impl ConnectionTrait, which: SimpleExpr) -> Result<Vec<Booked>, DbErr> {
     let rows = Entity::find()
-        .filter(Column::OrderId.is_in(orders.iter().copied()))
-        .join(JoinType::LeftJoin, transactions())
+        .filter(which)
+        .join(JoinType::LeftJoin, to_transactions())
         .column_as(transaction::Column::Kind, "t_kind")
         .column_as(transaction::Column::Status, "t_status")
         .column_as(transaction::Column::ManagementState, "t_management_state")
@@ -77,15 +104,28 @@ pub async fn ledgers(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<Ha
         .into_model::<Row>()
         .all(db)
         .await?;
-    let mut ledgers: HashMap<OrderId, Ledger> = HashMap::new();
+    let mut payments: Vec<Booked> = vec![];
     for Row { payment, entry } in rows {
-        let payments = &mut ledgers.entry(payment.order_id).or_default().payments;
         match payments.last_mut() {
             Some(last) if last.payment.id == payment.id => last.entries.extend(entry),
             _ => payments.push(Booked { payment, entries: entry.into_iter().collect() }),
         }
     }
-    Ok(ledgers)
+    Ok(payments)
+}
+
+/// A payment by its id, whosever it is.
+pub(super) async fn by_id(db: &impl ConnectionTrait, id: PaymentId) -> Result<Model, Error> {
+    Entity::find_by_id(id).one(db).await?.ok_or(Problem::PaymentNotFound.into())
+}
+
+/// A payment's whole ledger, oldest first.
+pub(super) async fn transactions(
+    db: &impl ConnectionTrait,
+    id: PaymentId,
+) -> Result<Vec<transaction::Model>, DbErr> {
+    let query = transaction::Entity::find().filter(transaction::Column::PaymentId.eq(id));
+    query.order_by_asc(transaction::Column::CreatedAt).order_by_asc(transaction::Column::Id).all(db).await
 }
 
 /// The ledger of one order.
@@ -112,7 +152,7 @@ pub fn reached_by<Q: QueryFilter>(query: Q, audience: &Audience) -> Q {
     }
 }
 
-fn transactions() -> RelationDef {
+fn to_transactions() -> RelationDef {
     let to_payment: RelationDef =
         transaction::Entity::belongs_to(Entity).from(transaction::Column::PaymentId).to(Column::Id).into();
     to_payment.rev()

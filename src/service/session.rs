@@ -13,9 +13,10 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use super::{
     attempt::{self, Attempted, came_to},
     event,
+    lock::{self, Token},
     operation::{self, Key},
     order, outbox,
-    settle::{self, Told},
+    settle::{self, By, Told},
 };
 use crate::{
     app::App,
@@ -147,7 +148,8 @@ async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Resu
     if never_opened && let Some(failed) = current.status.on(News::Failed) {
         let message = "The payment provider did not open a session.".to_owned();
         let failure = Failure { code: code.to_owned(), message, decline: None };
-        settle::advance(&tx, &current, failed, Some(&failure), now).await?;
+        let row = lock::row(&tx, current.payment_id).await?;
+        settle::advance(&row, &current, failed, Some(&failure), now).await?;
     }
     let (ended, order) = settle::subject(&tx, attempt.id).await?;
     let problem = attempt::came_to_problem(&tx, &order, &ended).await?;
@@ -164,7 +166,7 @@ pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
     match find(provider, open).await {
         Ok(Some(session)) if session.report != Report::Pending => {
             let external_id = session.external_id.clone();
-            settle::take_in(app, provider.name(), &external_id, Told::of_session(session)).await.map(|_| ())
+            settle::take_in(app, provider.name(), &external_id, Told::of_session(session), By::Provider).await.map(|_| ())
         }
         Ok(None) if is_over(app, open) => expire(app, open).await,
         Ok(_) => Ok(()),
@@ -190,14 +192,22 @@ async fn expire(app: &App, attempt: &Model) -> Result<(), Error> {
         event_id: None,
         words: "asked, the provider knows no such session".into(),
     };
-    settle::take_in(app, &attempt.provider, external_id, told).await.map(|_| ())
+    settle::take_in(app, &attempt.provider, external_id, told, By::Provider).await.map(|_| ())
+}
+
+/// Ends an open attempt, under the lock of its payment (rules T2, K1).
+pub async fn end(app: &App, open: &Model, token: Option<&Token>) -> Result<(), Error> {
+    let lease = lock::acquire(app, open.payment_id, token, "end an attempt").await?;
+    let ended = lock::keep(app, &lease, end_now(app, open)).await;
+    lock::leave(app, &lease).await;
+    ended
 }
 
 /// Ends an open attempt: its session is cancelled at the provider, and whatever it came to instead is taken in (rule T2).
 ///
 /// Where the provider can't say how it ended, nothing may be built on it: [`Problem::OutcomeUnknown`]. Where it is still at work on it:
 /// [`Problem::OrderHasOpenAttempt`].
-pub async fn end(app: &App, open: &Model) -> Result<(), Error> {
+async fn end_now(app: &App, open: &Model) -> Result<(), Error> {
     if open.external_id.is_some() {
         return cancel(app, open).await;
     }
@@ -229,14 +239,15 @@ async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
     if matches!(session.report, Report::Pending | Report::Processing) {
         return Err(Problem::OrderHasOpenAttempt.into());
     }
-    settle::take_in(app, provider.name(), external_id, Told::of_session(session)).await.map(|_| ())
+    settle::take_in(app, provider.name(), external_id, Told::of_session(session), By::Provider).await.map(|_| ())
 }
 
-/// Ends what is still open on an order that must not be charged any more, so that nobody pays it twice. If that can't be done now, a second
+/// Ends what is still open on an order that must not be charged any more, so that nobody pays it twice: whoever holds the payment's lock, because
+/// only what the provider says is written. If that can't be done now, a second
 /// payment becomes a case (rule T5).
 pub async fn end_leftover(app: &App, order: OrderId) -> Result<(), Error> {
     let Some(open) = attempt::open_on(app.db.read(), order).await? else { return Ok(()) };
-    if let Err(error) = end(app, &open).await {
+    if let Err(error) = end_now(app, &open).await {
         tracing::warn!(attempt = %open.id, ?error, "an attempt stays open on an order that must not be charged");
     }
     Ok(())

@@ -6,8 +6,7 @@
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
-    event::Report as Words,
-    id::{AttemptId, CaseId, TransactionId},
+    id::{AttemptId, TransactionId},
     money::Money,
     order,
     outbox::Topic,
@@ -22,15 +21,18 @@ use sea_orm::{
 };
 
 use super::{
-    attempt as attempts, event,
+    attempt as attempts,
+    case::{self, Question},
+    event,
+    lock::{self as locks, LockedRow, Token},
     order::{Payable, by_id, lock, pay_if_covered},
-    outbox, session,
+    outbox, payment as payments, session,
 };
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
     error::{Error, Problem, Read},
-    provider::{Notice, Session},
+    provider::{Session, SessionNews},
 };
 
 /// News of a session, from whomever it comes.
@@ -50,6 +52,17 @@ pub struct Told {
 pub struct Reported {
     pub external_id: String,
     pub told: Told,
+    /// The caller's lock on the payment of the attempt.
+    pub lock_token: Option<Token>,
+}
+
+/// Who tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum By<'a> {
+    /// The provider: what it says is always stored (rule P7).
+    Provider,
+    /// A service, under its own lock or when nobody has one (rule K1).
+    Service(Option<&'a Token>),
 }
 
 impl Told {
@@ -64,12 +77,12 @@ impl Told {
         }
     }
 
-    pub(super) fn of_notice(notice: Notice, body: &str) -> Self {
+    pub(super) fn of_news(news: SessionNews, event_id: String, body: &str) -> Self {
         Self {
-            report: notice.report,
-            amount: notice.amount,
-            failure: notice.failure,
-            event_id: Some(notice.event_id),
+            report: news.report,
+            amount: news.amount,
+            failure: news.failure,
+            event_id: Some(event_id),
             words: body.to_owned(),
         }
     }
@@ -98,14 +111,15 @@ pub(super) enum Effect {
 /// Takes in what a service reports of a session (rule T3): a compare, not a set. Needs `attempts:write`.
 pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Reported>) -> Result<Settled, Error> {
     caller.require(Scope::AttemptsWrite)?;
-    let Reported { external_id, told } = reported?;
+    let Reported { external_id, told, lock_token } = reported?;
     let found = attempts::by_external_id(app.db.read(), &external_id).await?;
     let provider = match found.as_slice() {
         [] => return Err(Problem::AttemptNotFound.into()),
         [attempt] => attempt.provider.clone(),
         _ => return Err(Problem::invalid("attemptExternalId", "names sessions of more than one provider").into()),
     };
-    let settled = take_in(app, &provider, &external_id, told).await?.ok_or(Problem::AttemptNotFound)?;
+    let by = By::Service(lock_token.as_ref());
+    let settled = take_in(app, &provider, &external_id, told, by).await?.ok_or(Problem::AttemptNotFound)?;
     end_what_must_not_be_paid(app, &settled).await?;
     Ok(settled)
 }
@@ -126,6 +140,7 @@ pub(super) async fn take_in(
     provider: &str,
     external_id: &str,
     told: Told,
+    by: By<'_>,
 ) -> Result<Option<Settled>, Error> {
     let known = attempts::by_external_id(app.db.read(), external_id).await?;
     let Some(known) = known.into_iter().find(|attempt| attempt.provider == provider) else {
@@ -134,6 +149,9 @@ pub(super) async fn take_in(
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     lock(&tx, &Audience::of_the_server(), known.order_id).await?;
+    if let By::Service(token) = by {
+        locks::pass(&tx, known.payment_id, token).await?;
+    }
     event::take_in_parked(app, &tx, known.id, now).await?;
     let effect = take_in_within(&tx, known.id, &told, now).await?;
     let (attempt, order) = subject(&tx, known.id).await?;
@@ -168,12 +186,13 @@ pub(super) async fn take_in_within(
     if !is_new && told.report != Report::Succeeded {
         return Ok(Effect::None);
     }
-    compare(tx, &attempt, order, told, now).await
+    let row = locks::row(tx, attempt.payment_id).await?;
+    compare(&row, &attempt, order, told, now).await
 }
 
 /// Compares news with the attempt and the order, and writes what follows.
 async fn compare(
-    tx: &DatabaseTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     order: order::Model,
     told: &Told,
@@ -185,15 +204,15 @@ async fn compare(
         Report::Failed => News::Failed,
         Report::Cancelled => News::Cancelled,
         Report::Expired => News::Expired,
-        Report::Succeeded => return compare_money(tx, attempt, order, told, now).await,
+        Report::Succeeded => return compare_money(row, attempt, order, told, now).await,
     };
     let Some(to) = attempt.status.on(news) else { return Ok(Effect::None) };
-    advance(tx, attempt, to, told.failure.as_ref(), now).await?;
+    advance(row, attempt, to, told.failure.as_ref(), now).await?;
     Ok(Effect::Changed)
 }
 
 async fn compare_money(
-    tx: &DatabaseTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     order: order::Model,
     told: &Told,
@@ -202,13 +221,14 @@ async fn compare_money(
     if attempt.status == Status::Succeeded && told.amount == attempt.amount() {
         return Ok(Effect::None);
     }
-    if case_of(tx, attempt, told.amount).await? {
+    if case_of(row.tx, attempt, told.amount).await? {
         // Refused once: whoever resolves the case decides, and not the next copy of the same report.
         return Ok(Effect::None);
     }
-    match judge(attempt, &order, told.amount) {
-        None => accept(tx, attempt, order, now).await,
-        Some(reason) => refuse(tx, attempt, reason, told, now).await,
+    let due = payments::ledger(row.tx, order.id).await?.amount_due(&order)?;
+    match judge(attempt, &order, due, told.amount) {
+        None => accept(row, attempt, order, now).await,
+        Some(reason) => refuse(row, attempt, reason, told, now).await,
     }
 }
 
@@ -226,7 +246,7 @@ async fn case_of(tx: &DatabaseTransaction, attempt: &Model, amount: Money) -> Re
 
 /// Takes the money in (rule T4): the payment's transaction, and the order paid if it is covered.
 async fn accept(
-    tx: &DatabaseTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     order: order::Model,
     now: DateTime<Utc>,
@@ -246,54 +266,52 @@ async fn accept(
         attempt_id: Some(attempt.id),
         reference: attempt.reference.clone(),
         provider_reference: attempt.external_id.clone().map(ProviderReference),
+        failure_code: None,
+        failure_message: None,
+        decline: None,
+        source: None,
+        source_entity_type: None,
+        source_entity_id: None,
+        fencing_number: None,
         created_at: now,
         settled_at: Some(now),
     };
-    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
-    advance(tx, attempt, to, None, now).await?;
-    if let Payable::Paid(paid) = pay_if_covered(tx, order, Some(attempt.id), now).await? {
-        attempts::hide_open(tx, paid.id).await?;
+    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(row.tx).await?;
+    advance(row, attempt, to, None, now).await?;
+    if let Payable::Paid(paid) = pay_if_covered(row.tx, order, Some(attempt.id), now).await? {
+        attempts::hide_open(row.tx, paid.id).await?;
     }
     Ok(Effect::Changed)
 }
 
 /// Keeps money that is not accepted as a case (rule T5).
 async fn refuse(
-    tx: &DatabaseTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     reason: Reason,
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<Effect, Error> {
-    let case = reconciliation::Model {
-        id: CaseId::new(now),
-        state: reconciliation::State::Open,
+    let question = Question {
         reason,
-        payment_id: attempt.payment_id,
-        attempt_id: Some(attempt.id),
-        expected_minor: Some(attempt.amount_minor),
-        expected_currency: Some(attempt.currency),
-        reported_minor: Some(told.amount.minor()),
-        reported_currency: Some(told.amount.currency()),
-        report: Some(Words(told.words.clone())),
-        checks: 0,
-        next_check_at: None,
-        evidence: None,
-        created_at: now,
-        resolved_at: None,
+        payment: attempt.payment_id,
+        attempt: Some(attempt.id),
+        transaction: None,
+        expected: attempt.amount(),
+        reported: told.amount,
+        words: Some(told.words.clone()),
     };
-    tracing::error!(case = %case.id, attempt = %attempt.id, ?reason, "reported money is not accepted");
-    reconciliation::Entity::insert(case.into_active_model()).exec_without_returning(tx).await?;
+    case::open(row.tx, question, now).await?;
     if let Some(to) = attempt.status.on(News::MoneyRefused) {
-        advance(tx, attempt, to, None, now).await?;
+        advance(row, attempt, to, None, now).await?;
     }
-    attempts::hide_open(tx, attempt.order_id).await?;
+    attempts::hide_open(row.tx, attempt.order_id).await?;
     Ok(Effect::Refused)
 }
 
 /// Moves an attempt on, and its payment with it: archived where it ended without money, active where money came (rule T3).
 pub(super) async fn advance(
-    tx: &DatabaseTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     to: Status,
     failure: Option<&Failure>,
@@ -311,7 +329,7 @@ pub(super) async fn advance(
         updated_at: Set(now),
         ..ActiveModel::default()
     };
-    Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(tx).await?;
+    Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(row.tx).await?;
     let mut changes = vec![(Topic::PaymentAttempt, attempt.id.uuid())];
     if let Some(status) = payment_status(to) {
         use payment::Column as Payment;
@@ -320,11 +338,11 @@ pub(super) async fn advance(
             .col_expr(Payment::Version, Expr::col(Payment::Version).add(1))
             .col_expr(Payment::UpdatedAt, Expr::value(now))
             .filter(Payment::Id.eq(attempt.payment_id))
-            .exec(tx)
+            .exec(row.tx)
             .await?;
         changes.push((Topic::Payment, attempt.payment_id.uuid()));
     }
-    Ok(outbox::tell(tx, attempt.order_id, now, &changes).await?)
+    Ok(outbox::tell(row.tx, attempt.order_id, now, &changes).await?)
 }
 
 fn payment_status(attempt: Status) -> Option<payment::Status> {

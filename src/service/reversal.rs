@@ -1,0 +1,110 @@
+//! Authorizations that are not wanted any more, because their payment was archived or has another amount now, are given back (rule S1).
+//!
+//! They are marked in the transaction that makes them unwanted, and reversed after it: a server that dies between leaves a mark that says so.
+
+use chrono::{DateTime, Utc};
+use entity::{
+    id::TransactionId,
+    money::Money,
+    payment,
+    share::rest,
+    transaction::{Column, Entity, Kind, ManagementState, Model, Status, Undoing},
+};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::{
+    answer::{self, Told, set_state},
+    intent::{self, Intent, Source},
+    lock::{self, HeldLock, Lease},
+    order, recovery, transaction,
+};
+use crate::{app::App, auth::Audience, error::Error};
+
+/// Marks a payment's authorizations as unwanted, those that are still unanswered too, and gives the ids of what is to be sent for those of which a part
+/// was captured already: they count on, and the rest of them is reversed.
+pub(super) async fn mark_unwanted(
+    held: &HeldLock<'_>,
+    ledger: &[Model],
+    now: DateTime<Utc>,
+) -> Result<Vec<TransactionId>, Error> {
+    let mut rests = vec![];
+    for row in ledger.iter().filter(|row| row.kind == Kind::Authorize && row.status != Status::Failed) {
+        let left = rest(row, ledger)?;
+        if left == row.amount() {
+            if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
+                set_state(held.tx(), row, state).await?;
+            }
+        } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
+            rests.push(write(held, row, left, None, now).await?);
+        }
+    }
+    Ok(rests)
+}
+
+/// Reverses what is marked, one after the other.
+pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease: &Lease) -> Result<(), Error> {
+    loop {
+        let tx = app.db.begin_write().await?;
+        order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
+        let held = lock::hold(&tx, lease).await?;
+        let Some(unwanted) = Entity::find()
+            .filter(Column::PaymentId.eq(payment.id))
+            .filter(Column::Status.eq(Status::Succeeded))
+            .filter(Column::ManagementState.eq(ManagementState::RequiresReversal))
+            .order_by_asc(Column::Id)
+            .one(&tx)
+            .await?
+        else {
+            return Ok(());
+        };
+        let now = app.clock.now();
+        set_state(&tx, &unwanted, ManagementState::ReversalInProgress).await?;
+        let state = Some(ManagementState::ReversalTransaction);
+        let id = write(&held, &unwanted, unwanted.amount(), state, now).await?;
+        intent::touch(&tx, payment, now).await?;
+        tx.commit().await?;
+        send(app, payment, id, lease).await?;
+    }
+}
+
+async fn write(
+    held: &HeldLock<'_>,
+    of: &Model,
+    amount: Money,
+    management_state: Option<ManagementState>,
+    now: DateTime<Utc>,
+) -> Result<TransactionId, Error> {
+    let source = Source { source: Some("server"), ..Source::default() };
+    let intent = Intent { kind: Kind::ReverseAuthorize, amount, parent: Some(of.id), management_state, source };
+    intent::write(held, &intent, now).await
+}
+
+/// Sends a reversal that was written down, and records what became of it.
+pub(super) async fn send(
+    app: &App,
+    payment: &payment::Model,
+    id: TransactionId,
+    lease: &Lease,
+) -> Result<(), Error> {
+    let Some(reversal) = transaction::by_ids(app.db.read(), &[id]).await?.pop() else { return Ok(()) };
+    let said = recovery::send(app, payment, &reversal, lease).await?;
+    let told = Told::by_call(said, false);
+    answer::record(app, payment, id, &told, async |_| Ok(())).await.map(|_| ())
+}
+
+/// Reverses what is marked on a payment that nobody works on; where somebody does, whoever works on it next does it.
+pub(super) async fn reverse_unwanted_if_free(app: &App, payment: &payment::Model) -> Result<(), Error> {
+    let lease = recovery::enter(app, payment, None, "reverse what is not wanted").await;
+    match lease {
+        // Entering has done it already.
+        Ok(lease) => {
+            lock::leave(app, &lease).await;
+            Ok(())
+        }
+        Err(Error::Problem(problem)) => {
+            tracing::warn!(payment = %payment.id, %problem, "what is not wanted is not reversed yet");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
