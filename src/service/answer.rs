@@ -96,11 +96,12 @@ pub(super) async fn record(
     let tx = app.db.begin_write().await?;
     let order = orders::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let row = lock::row(&tx, payment.id).await?;
-    let recorded = record_within(&row, order, by_id(&tx, id).await?, told, app.clock.now()).await?;
+    let current = by_id(&tx, id).await?;
+    let recorded = Box::pin(record_within(&row, order, current, told, app.clock.now())).await?;
     also(&row).await?;
     tx.commit().await?;
     if recorded.paid {
-        session::end_leftover(app, payment.order_id).await?;
+        Box::pin(session::end_leftover(app, payment.order_id)).await?;
     }
     Ok(recorded)
 }

@@ -71,20 +71,22 @@ pub async fn attempt_to_pay_for_order(
     let mut asked = None;
     // Each round asks after or ends an attempt that was there before.
     for _ in 0..session::MOST_ROUNDS {
-        let begun = begin(app, &audience, &request, provider, &key, asked).await;
+        let begun = Box::pin(begin(app, &audience, &request, provider, &key, asked)).await;
         if let Err(Error::Problem(Problem::OrderAlreadyPaid | Problem::AttemptConflicted)) = &begun {
             // Whoever found out may not have been able to end what was open.
             session::end_leftover(app, request.order_id).await?;
         }
         match begun? {
             Begun::Done(done) => return Ok(done),
-            Begun::Start { attempt, resumed } => return session::open(app, &attempt, resumed, &key).await,
+            Begun::Start { attempt, resumed } => {
+                return Box::pin(session::open(app, &attempt, resumed, &key)).await;
+            }
             Begun::AskAfter(open) => {
-                session::ask_after(app, &open).await?;
+                Box::pin(session::ask_after(app, &open)).await?;
                 asked = Some(open.id);
             }
             Begun::InTheWay(older) => {
-                session::end(app, &older, request.lock_token.as_ref()).await.map_err(unanswered)?;
+                Box::pin(session::end(app, &older, request.lock_token.as_ref())).await.map_err(unanswered)?;
             }
         }
     }

@@ -82,7 +82,7 @@ async fn process_transaction(
     let told = answer::Told::by(answer);
     let recorded = answer::record(app, &payment, transaction.id, &told, keep).await?;
     match recorded.unwanted {
-        true => reversal::reverse_unwanted_if_free(app, &payment).await,
+        true => Box::pin(reversal::reverse_unwanted_if_free(app, &payment)).await,
         false => Ok(()),
     }
 }

@@ -326,7 +326,8 @@ pub(super) async fn still_stands(app: &App, lease: &Lease) -> Result<(), Error> 
 /// Waits for a provider, and holds on to the lease meanwhile (rule K7). A lease that is lost while waiting ends no waiting: an answer that arrives is
 /// stored all the same.
 pub(super) async fn keep<T>(app: &App, lease: &Lease, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
+    // On the heap: whoever waits for a provider stands at the end of a long row of futures, each of which holds the next.
+    let mut work = Box::pin(work);
     loop {
         tokio::select! {
             biased;

@@ -294,7 +294,7 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
             None => return cancel_now(app, tx, order, reason).await,
             Some(open) => {
                 tx.rollback().await?;
-                session::end(app, &open, lock_token.as_ref()).await?;
+                Box::pin(session::end(app, &open, lock_token.as_ref())).await?;
             }
         }
     }
@@ -341,7 +341,7 @@ pub async fn process_order_to_paid(app: &App, caller: &Caller, id: Read<OrderId>
         Payable::Paid(paid) => {
             attempt::hide_open(&tx, paid.id).await?;
             tx.commit().await?;
-            session::end_leftover(app, paid.id).await?;
+            Box::pin(session::end_leftover(app, paid.id)).await?;
             Ok(*paid)
         }
         Payable::NotCovered(captured) => Err(Problem::OrderNotCovered { captured, total }.into()),

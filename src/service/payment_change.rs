@@ -129,7 +129,7 @@ pub async fn update_payment(app: &App, caller: &Caller, change: Read<PaymentChan
     caller.require(Scope::PaymentsWrite)?;
     let change = change?;
     let payment = payments::by_id(app.db.read(), change.payment_id).await?;
-    let lease = recovery::enter(app, &payment, change.lock_token.as_ref(), "updatePayment").await?;
+    let lease = Box::pin(recovery::enter(app, &payment, change.lock_token.as_ref(), "updatePayment")).await?;
     ending(app, &lease, update(app, &payment, change, &lease)).await
 }
 
@@ -204,7 +204,7 @@ pub async fn archive_payment(app: &App, caller: &Caller, archiving: Read<Archivi
     caller.require(Scope::PaymentsWrite)?;
     let archiving = archiving?;
     let payment = payments::by_id(app.db.read(), archiving.payment_id).await?;
-    let lease = recovery::enter(app, &payment, archiving.lock_token.as_ref(), "archivePayment").await?;
+    let lease = Box::pin(recovery::enter(app, &payment, archiving.lock_token.as_ref(), "archivePayment")).await?;
     ending(app, &lease, archive(app, &payment, archiving.expected_version, &lease)).await
 }
 
@@ -280,7 +280,7 @@ async fn ending(
     lease: &Lease,
     work: impl Future<Output = Result<Booked, Error>>,
 ) -> Result<Booked, Error> {
-    let done = work.await;
+    let done = Box::pin(work).await;
     lock::leave(app, lease).await;
     done
 }

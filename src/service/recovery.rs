@@ -58,7 +58,7 @@ pub(super) async fn settle(
         let told = ask_after(app, payment, transaction, lease).await?;
         answer::record(app, payment, transaction.id, &told, async |_| Ok(())).await?;
     }
-    reversal::reverse_unwanted(app, payment, lease).await
+    Box::pin(reversal::reverse_unwanted(app, payment, lease)).await
 }
 
 /// What the provider says of a transaction that may have been sent. Where it never heard of it, it is asked once more under the same reference.

@@ -247,7 +247,7 @@ async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
 /// payment becomes a case (rule T5).
 pub async fn end_leftover(app: &App, order: OrderId) -> Result<(), Error> {
     let Some(open) = attempt::open_on(app.db.read(), order).await? else { return Ok(()) };
-    if let Err(error) = end_now(app, &open).await {
+    if let Err(error) = Box::pin(end_now(app, &open)).await {
         tracing::warn!(attempt = %open.id, ?error, "an attempt stays open on an order that must not be charged");
     }
     Ok(())

@@ -120,7 +120,7 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
     };
     let by = By::Service(lock_token.as_ref());
     let settled = take_in(app, &provider, &external_id, told, by).await?.ok_or(Problem::AttemptNotFound)?;
-    end_what_must_not_be_paid(app, &settled).await?;
+    Box::pin(end_what_must_not_be_paid(app, &settled)).await?;
     Ok(settled)
 }
 
@@ -129,7 +129,7 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
 pub(super) async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
     let order = &settled.order;
     if order.status == order::Status::Paid || attempts::waits_for_decision(app.db.read(), order.id).await? {
-        session::end_leftover(app, order.id).await?;
+        Box::pin(session::end_leftover(app, order.id)).await?;
     }
     Ok(())
 }

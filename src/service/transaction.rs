@@ -179,11 +179,14 @@ async fn run(
     if work.request.dry_run {
         return work.dry_run().await;
     }
-    match work.begin(None).await? {
+    // On the heap, step by step: together they would be too much for a thread's stack in a debug build.
+    match Box::pin(work.begin(None)).await? {
         Begun::Done(done) => Ok(*done),
-        Begun::Send { lease, ids, again } => work.under(lease, async |lease| work.send(lease, &ids, again).await).await,
+        Begun::Send { lease, ids, again } => {
+            work.under(lease, async |lease| Box::pin(work.send(lease, &ids, again)).await).await
+        }
         Begun::SettleFirst { lease, unanswered } => {
-            work.under(lease, async |lease| work.settle_and_send(lease, &unanswered).await).await
+            work.under(lease, async |lease| Box::pin(work.settle_and_send(lease, &unanswered)).await).await
         }
     }
 }
@@ -221,8 +224,8 @@ impl Work<'_> {
 
     async fn settle_and_send(&self, lease: &Lease, unanswered: &[Model]) -> Result<Transacted, Error> {
         recovery::settle(self.app, &self.payment, unanswered, lease).await?;
-        match self.begin(Some(lease)).await? {
-            Begun::Send { ids, again, .. } => self.send(lease, &ids, again).await,
+        match Box::pin(self.begin(Some(lease))).await? {
+            Begun::Send { ids, again, .. } => Box::pin(self.send(lease, &ids, again)).await,
             Begun::Done(done) => {
                 lock::leave(self.app, lease).await;
                 Ok(*done)
@@ -268,7 +271,7 @@ impl Work<'_> {
         let again = left.is_some();
         let ids = match left {
             Some(sent) => sent.iter().map(|row| row.id).collect(),
-            None => self.write(&held, &order, now).await?,
+            None => Box::pin(self.write(&held, &order, now)).await?,
         };
         tx.commit().await?;
         Ok(Begun::Send { lease: taken, ids, again })
