@@ -107,12 +107,11 @@ enum Call {
 }
 
 /// Whose it is, and how many they had before.
-type Token = [u8; 2];
+type Token = [usize; 2];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Worker {
     jobs_done: usize,
-    begun: u8,
     at: Step,
     refused: Option<Refusal>,
 }
@@ -189,10 +188,8 @@ enum Deed {
     Crashes,
 }
 
-impl Held {
-    fn hash(&self) -> TokenHash {
-        TokenHash(self.token.to_vec())
-    }
+fn hash(token: Token) -> TokenHash {
+    TokenHash(token.iter().flat_map(|part| part.to_be_bytes()).collect())
 }
 
 impl Payment {
@@ -202,7 +199,7 @@ impl Payment {
     }
 
     fn stands(&self, held: &Held) -> bool {
-        self.lock.0.check(&held.hash(), held.number, NOW).is_ok()
+        self.lock.0.check(&hash(held.token), held.number, NOW).is_ok()
     }
 
     fn unanswered(&self) -> Option<usize> {
@@ -223,7 +220,7 @@ impl Payment {
     }
 
     fn give_back(&mut self, held: &Held) -> bool {
-        let freed = self.lock.0.give_back(&held.hash());
+        let freed = self.lock.0.give_back(&hash(held.token));
         freed.map(|lock| self.lock = Lock(lock)).is_some()
     }
 
@@ -237,8 +234,8 @@ impl Payment {
 }
 
 impl Worker {
-    fn new(begun: u8) -> Self {
-        Self { jobs_done: 0, begun, at: Step::Rest, refused: None }
+    fn new() -> Self {
+        Self { jobs_done: 0, at: Step::Rest, refused: None }
     }
 
     /// A way out of the verb: a lock of its own is given back in the same database transaction (rule K1).
@@ -265,10 +262,9 @@ impl Protocol {
     }
 
     fn begins(&self, process: usize, worker: &mut Worker, payments: &mut [Payment; 2]) {
-        worker.begun += 1;
         worker.refused = None;
-        let token = [u8::try_from(process).unwrap_or(u8::MAX), worker.begun];
-        let hash = TokenHash(token.to_vec());
+        let token = [process, worker.jobs_done];
+        let hash = hash(token);
         let job = self.work[process][worker.jobs_done];
         let (Job::Capture(at) | Job::LockAndCapture(at) | Job::CaptureInLockOf(_, at) | Job::PassThrough(at)) = job;
         let payment = &mut payments[at];
@@ -290,7 +286,7 @@ impl Protocol {
                 worker.at = Step::Deciding(Held { payment: at, token, number, whose: Whose::Callers });
             }
             Job::CaptureInLockOf(other, _) => {
-                let token = [u8::try_from(other).unwrap_or(u8::MAX), 1];
+                let token = [other, 0];
                 self.decides(worker, payment, Held { payment: at, token, number, whose: Whose::Another });
             }
             Job::PassThrough(_) => {
@@ -355,7 +351,7 @@ impl Protocol {
             (Step::Rest, _) => self.begins(process, worker, payments),
             (_, Deed::Crashes) => {
                 *crashes -= 1;
-                *worker = Worker { at: Step::Rest, refused: None, ..*worker };
+                worker.at = worker.rest();
             }
             (Step::Deciding(held), _) => self.decides(worker, &mut payments[held.payment], held),
             (Step::Writing(held), _) => worker.at = payments[held.payment].write(held),
@@ -371,7 +367,7 @@ impl Protocol {
             }
             (Step::Waiting(held, ..), Deed::Extends) => {
                 let lock = &mut payments[held.payment].lock.0;
-                *lock = lock.extend(&held.hash(), NOW, TTL).unwrap_or_else(|_| lock.clone());
+                *lock = lock.extend(&hash(held.token), NOW, TTL).unwrap_or_else(|_| lock.clone());
             }
             (Step::Waiting(held, sending, reference, _), _) => {
                 let payment = &mut payments[held.payment];
@@ -404,7 +400,7 @@ impl Protocol {
                 if payment.calls[reference].heard() != Heard::Nothing {
                     deeds.push(Deed::RecordsTheAnswer);
                 }
-                if payment.lock.0.extend(&held.hash(), NOW, TTL).is_ok_and(|lock| lock != payment.lock.0) {
+                if payment.lock.0.extend(&hash(held.token), NOW, TTL).is_ok_and(|lock| lock != payment.lock.0) {
                     deeds.push(Deed::Extends);
                 }
                 deeds
@@ -434,7 +430,7 @@ impl Model for Protocol {
 
     fn init_states(&self) -> Vec<World> {
         let payments = [Payment::new(0), Payment::new(1)];
-        vec![World { payments, workers: [0; 3].map(Worker::new), crashes: self.crashes }]
+        vec![World { payments, workers: [(); 3].map(|()| Worker::new()), crashes: self.crashes }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -504,7 +500,12 @@ fn never_otherwise() -> Vec<Property<Protocol>> {
             world.payments.iter().all(|payment| payment.lock.0.take(token.clone(), None, NOW + TTL, TTL).is_ok())
         }),
         // rule R1
-        Property::always("one undisturbed worker ends all work", |_, world: &World| World::finished(world)),
+        Property::always("one undisturbed worker ends all work", |_, world: &World| {
+            world.payments.iter().all(|payment| {
+                let new = LOOKED_AT.with_borrow_mut(|payments| payments.insert(payment.clone()));
+                !new || payment.can_be_finished()
+            })
+        }),
     ]
 }
 
@@ -559,12 +560,21 @@ impl World {
     fn saw(&self, refusal: Refusal) -> bool {
         self.workers.iter().any(|worker| worker.refused == Some(refusal))
     }
+}
 
-    /// Whether one more process, started when all locks have run out and every other one is dead, brings everything to its end.
-    fn finished(&self) -> bool {
-        let recovery = Protocol { work: [&[Job::Capture(0), Job::Capture(1)], &[], &[]], ..SOUND };
-        let mut world = Self { workers: [100; 3].map(Worker::new), crashes: 0, ..self.clone() };
-        while world.payments.iter().any(|payment| payment.lock.0.holder_at(NOW).is_err()) {
+thread_local! {
+    /// A payment is the same in many worlds.
+    static LOOKED_AT: RefCell<HashSet<Payment>> = RefCell::default();
+}
+
+impl Payment {
+    /// Whether one more process, started when the lock has run out and every other one is dead, brings everything to its end.
+    fn can_be_finished(&self) -> bool {
+        let recovery = Protocol { work: [&[], &[], &[Job::Capture(0), Job::Capture(0)]], crashes: 0, ..SOUND };
+        let mut world = recovery.start();
+        world.payments[0] = self.clone();
+        world.workers[2].jobs_done = RECOVERY;
+        while self.0.payments.iter().any(|payment| payment.lock.0.holder_at(NOW).is_err()) {
             world.payments.iter_mut().for_each(Payment::age);
         }
         let mut actions = vec![];
@@ -581,9 +591,8 @@ impl World {
                 None => break,
             }
         }
-        world.payments.iter().all(|payment| {
-            payment.unanswered().is_none() && payment.moves() == 1 && payment.count(Status::Succeeded) == 1
-        })
+        let payment = &world.payments[0];
+        payment.unanswered().is_none() && payment.moves() == 1 && payment.count(Status::Succeeded) == 1
     }
 }
 

@@ -60,12 +60,12 @@ fn help_names_every_setting() {
 }
 
 async fn migrate_makes_a_database_ready(shop: Shop) {
-    let newest = "(SELECT max(version) FROM seaql_migrations)";
+    let newest = "('m20261121_000003_work', 'm20261121_000004_locks')";
     let tables = ["outbox", "reconciliation_case", "provider_event", "operation"];
     for table in tables {
         shop.database().await.run(&format!("DROP TABLE {table}")).await;
     }
-    shop.database().await.run(&format!("DELETE FROM seaql_migrations WHERE version = {newest}")).await;
+    shop.database().await.run(&format!("DELETE FROM seaql_migrations WHERE version IN {newest}")).await;
 
     let migrated = process::run(&["--database-url", shop.database_url(), "migrate"]);
 

@@ -31,6 +31,7 @@ mod lost_answers;
 mod news;
 mod order_changes;
 mod orders;
+mod payments;
 mod races;
 mod sandbox_methods;
 mod servers;

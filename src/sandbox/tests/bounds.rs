@@ -221,6 +221,19 @@ async fn a_pending_capture_releases_when_it_succeeds_and_only_what_nobody_holds(
 }
 
 #[tokio::test]
+async fn captures_that_nobody_looked_at_release_in_the_order_in_which_they_were_due() {
+    let (world, _) = World::without_worker(Limits { capture_ends_authorization: true, ..Limits::default() }).await;
+    world.run(ask("a", "authorize", 100)).await;
+    world.run(ask("late", "capture", 20).on("a").by("tok_async")).await;
+    world.run(ask("early", "capture", 30).on("a").by("tok_no_webhook")).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+
+    assert_eq!(world.found("late").await.1["amount_released"], Value::Null);
+
+    assert_eq!(world.books(None).await, "authorize 100, capture 30, release 50, capture 20");
+}
+
+#[tokio::test]
 async fn a_provider_of_whole_reversals_reverses_all_that_is_left() {
     let world = World::limited(Limits { no_partial_reversal: true, ..Limits::default() }).await;
     world.run(ask("a", "authorize", 100)).await;

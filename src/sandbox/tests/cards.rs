@@ -208,19 +208,28 @@ async fn refused_news_of_a_transaction_comes_again_and_nothing_overtakes_it() {
 
 #[tokio::test]
 async fn whoever_looks_catches_up_with_time_where_no_worker_does() {
-    let world = World::new().await;
-    let place = Place::new();
-    let alone = place.open(TTL, Limits::default()).await;
-    let world = World { sandbox: format!("http://{}", serve(alone.router()).await), ..world };
+    let (world, _) = World::without_worker(Limits::default()).await;
     world.run(ask("held", "authorize", 100).by("tok_no_webhook")).await;
-    // The capture itself is the first to look at its parent again.
-    tokio::time::sleep(Duration::from_millis(120)).await;
-    assert_eq!(world.outcome(ask("a", "capture", 60).on("held")).await, "succeeded");
+    let (_, session) = world.call("/v1/sessions", world.wish("hosted", 60)).await.unwrap();
+    world.press(session["id"].as_str().unwrap(), "outcome=pay&method=tok_async").await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
 
-    let held = ask("b", "capture", 40).on("held").by("tok_no_webhook");
-    assert_eq!(world.outcome(held.clone()).await, "pending");
+    // Those that act on them are the first to look again.
+    assert_eq!(world.outcome(ask("a", "capture", 60).on("held")).await, "succeeded");
+    assert_eq!(world.outcome(ask("b", "refund", 60).on("hosted")).await, "succeeded");
+
+    let later = ask("c", "capture", 40).on("held").by("tok_no_webhook");
+    assert_eq!(world.outcome(later.clone()).await, "pending");
     tokio::time::sleep(Duration::from_millis(120)).await;
     // So is a repeat.
-    assert_eq!(world.try_run(&held).await.unwrap().1["status"], "succeeded");
-    assert_eq!(world.books(None).await, "authorize 100, capture 60, capture 40");
+    assert_eq!(world.try_run(&later).await.unwrap().1["status"], "succeeded");
+    assert_eq!(world.books(None).await, "authorize_and_capture 60, authorize 100, capture 60, refund 60, capture 40");
+}
+
+#[tokio::test]
+async fn the_worker_is_up_when_money_arrives() {
+    let (world, alone) = World::without_worker(Limits::default()).await;
+    world.run(ask("a", "authorize", 100).by("tok_no_webhook")).await;
+
+    assert!(alone.0.store.quiet_for().await.unwrap() <= Duration::from_millis(100));
 }

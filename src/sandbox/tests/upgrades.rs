@@ -62,14 +62,22 @@ async fn an_earlier_file_is_upgraded_once_however_many_open_it() {
     let again = place.open(TTL, Limits::default()).await;
     let world = World { sandbox: format!("http://{}", serve(again.router()).await), ..world };
     assert_eq!(world.books(None).await, "authorize_and_capture 4200");
+    let events = "SELECT position || ' ' || subject || ' ' || state || ' ' || copies_left || ' ' || attempts AS line
+                  FROM sandbox_event ORDER BY position";
+    assert_eq!(
+        lines(&place, events).await,
+        ["1 ses_paid delivered 0 0", "2 ses_paid abandoned 1 99", "3 ses_paid due 1 2", "4 ses_paid due 2 0"]
+    );
+    assert_eq!(lines(&place, "SELECT CAST(seq AS TEXT) AS line FROM sqlite_sequence").await, ["4"]);
 }
 
-/// Every table and index of a store, as it was made, and where its events are counted on from.
+/// Every table and index of a store, as it was made.
 async fn shape(place: &Place) -> Vec<String> {
+    lines(place, "SELECT coalesce(sql, name) AS line FROM sqlite_master ORDER BY type, name").await
+}
+
+async fn lines(place: &Place, query: &str) -> Vec<String> {
     let db = Database::connect(place.database_url()).await.unwrap();
-    let rows = db
-        .query_all_raw(rows::sql("SELECT coalesce(sql, name) AS made FROM sqlite_master ORDER BY type, name", []))
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.try_get("", "made").unwrap()).collect()
+    let rows = db.query_all_raw(rows::sql(query, [])).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "line").unwrap()).collect()
 }

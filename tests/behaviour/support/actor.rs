@@ -13,6 +13,8 @@ use super::shop::{JWT_SECRET, Shop};
 const PROBLEM: &str = "problem { code message retryable
     ... on InvalidInput { fields { path message } }
     ... on StaleVersion { currentVersion }
+    ... on PaymentLocked { paymentId purpose expiresAt retryAfterMs }
+    ... on AmountExceedsAvailable { requested { amount currency } available { amount currency } }
     ... on AmountDueChanged { expected { amount currency } amountDue { amount currency } } }";
 
 #[derive(Clone)]
@@ -92,7 +94,11 @@ impl Actor {
 
     /// The whole answer to a mutation, of whose payload `selection` and the problem are asked for.
     pub async fn tries(&self, mutation: &str, input: Value, selection: &str) -> Value {
-        let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        let kind = match mutation {
+            "authorizePayment" | "authorizeAndCapturePayment" | "capturePayment" | "reverseAuthorization"
+            | "refundPayment" | "creditPayment" => "TransactionInput".to_owned(),
+            _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
+        };
         let document = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} {PROBLEM} }} }}");
         self.asks(&document, json!({ "input": input })).await
     }

@@ -4,6 +4,7 @@ mod actor;
 mod acts;
 mod database;
 mod news;
+mod pay;
 mod postgres;
 pub mod process;
 mod setting;
@@ -16,6 +17,7 @@ pub use self::{
     acts::{Attempt, Known, tea},
     database::{Database, Engine},
     news::News,
+    pay::{Payment, euros, outcome_of, sums},
     setting::fresh_file,
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };

@@ -125,6 +125,11 @@ impl Shop {
         Actor::new(self, CallerKind::Service, "checkout", scopes)
     }
 
+    /// Whoever gives money back, and sees the ledger.
+    pub fn back_office(&self) -> Actor {
+        self.service(&["orders:read", "payments:write", "payments:refund", "payments:credit", "payments:audit", "locks:write"])
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.url)
     }
@@ -231,6 +236,15 @@ impl Shop {
         let ledger = self.asks_provider(&format!("ledger?reference={attempt_id}")).await;
         let movements = ledger["movements"].as_array().expect("movements");
         movements.iter().map(|movement| movement["amount"].as_i64().unwrap()).collect()
+    }
+
+    /// All the money that ever moved at the provider: our reference, what it was, and how much in the smallest unit.
+    pub async fn movements(&self) -> Vec<(String, String, i64)> {
+        let ledger = self.asks_provider("ledger").await;
+        let movements = ledger["movements"].as_array().expect("movements");
+        let text = |movement: &Value, field: &str| movement[field].as_str().expect(field).to_owned();
+        let read = |it: &Value| (text(it, "reference"), text(it, "kind"), it["amount"].as_i64().expect("an amount"));
+        movements.iter().map(read).collect()
     }
 
     /// The next call of this operation meets this fault.
