@@ -53,13 +53,16 @@ async fn a_walk_answers_as_the_stock_executor_does() {
 #[tokio::test]
 async fn the_examples_of_the_page_fit_the_schema() {
     let schema = Schema::new(app().await);
-    let made = shown(&schema.execute(checkout(), prepared("{ orders(first: 1) { nodes { id } } }")).await);
-    let order_id = made.pointer("/data/orders/nodes/0/id").and_then(|id| id.as_str()).unwrap();
+    let made = prepared("{ orders(first: 1) { nodes { id payments { id } } } }");
+    let made = shown(&schema.execute(checkout(), made).await);
+    let id = |at: &str| made.pointer(at).and_then(|id| id.as_str()).unwrap();
+    let (order_id, payment_id) = (id("/data/orders/nodes/0/id"), id("/data/orders/nodes/0/payments/0/id"));
     for example in crate::http::graphiql::EXAMPLES {
         // What the page puts in their place.
         let variables = example
             .variables
             .replace("{{orderId}}", order_id)
+            .replace("{{paymentId}}", payment_id)
             .replace("{{pageUrl}}", "http://127.0.0.1/")
             .replace("{{", "")
             .replace("}}", "");

@@ -124,6 +124,13 @@ pub(crate) const EXAMPLES: &[Example] = &[
     example!("08-change-cart"),
     example!("09-cancel-order"),
     example!("10-claim-orders"),
+    example!("11-create-payment"),
+    example!("12-authorize"),
+    example!("13-lock-payment"),
+    example!("14-capture"),
+    example!("15-unlock-payment"),
+    example!("16-refund"),
+    example!("17-ledger"),
 ];
 
 fn page(settings: &PageSettings) -> String {

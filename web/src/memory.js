@@ -1,5 +1,5 @@
 // The ids of the last answers, so that one example can go on where the one before it ended.
-// They live as long as the browser's tab. No token is kept here or anywhere else.
+// They live as long as the browser's tab. Of tokens only a lock's is kept, which is good for minutes; a caller's is kept nowhere.
 
 const KEY = 'orderpay:remembered';
 const ID_KINDS = { ord_: 'orderId', att_: 'attemptId', pay_: 'paymentId' };
@@ -23,7 +23,8 @@ function look(value, seen) {
   for (const part of Object.values(value)) look(part, seen);
 }
 
-function note({ id, externalId, redirectUrl }, seen) {
+function note({ id, externalId, redirectUrl, payment, token }, seen) {
+  if (payment && token) seen.lockToken = token;
   const kind = ID_KINDS[String(id).slice(0, 4)];
   if (!kind) return;
   seen[kind] = id;

@@ -223,7 +223,7 @@ async fn whoever_looks_catches_up_with_time_where_no_worker_does() {
     tokio::time::sleep(Duration::from_millis(120)).await;
     // So is a repeat.
     assert_eq!(world.try_run(&later).await.unwrap().1["status"], "succeeded");
-    assert_eq!(world.books(None).await, "authorize_and_capture 60, authorize 100, capture 60, refund 60, capture 40");
+    assert_eq!(world.books(None).await, "authorize 100, capture 60, authorize_and_capture 60, refund 60, capture 40");
 }
 
 #[tokio::test]
