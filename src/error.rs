@@ -63,7 +63,9 @@ pub enum Problem {
     LockLost {
         payment_id: String,
     },
+    /// What is named was read at another version than it has now.
     StaleVersion {
+        of: String,
         current: i32,
     },
     /// There is only so much (rule P5).
@@ -164,7 +166,7 @@ impl std::fmt::Display for Problem {
                 f,
                 "The lock on {payment_id} ran out, was given back, or was taken by another. Nothing more was sent under it; take the lock anew, and look at the payment again.",
             ),
-            Self::StaleVersion { current } => write!(f, "It changed meanwhile: its version is {current}."),
+            Self::StaleVersion { of, current } => write!(f, "{of} changed meanwhile: its version is {current}."),
             Self::AmountExceedsAvailable { requested, available } => {
                 write!(f, "{requested} is more than is available: {available}.")
             }

@@ -210,12 +210,7 @@ impl Model {
     }
 
     pub fn entry(&self) -> Entry {
-        Entry {
-            kind: self.kind,
-            status: self.status,
-            management_state: self.management_state,
-            amount: self.amount(),
-        }
+        Entry { kind: self.kind, status: self.status, management_state: self.management_state, amount: self.amount() }
     }
 
     pub fn failure(&self) -> Option<Failure> {
@@ -265,9 +260,9 @@ mod tests {
 
     #[test]
     fn how_what_is_unwanted_is_undone() {
-        let states: Vec<Option<ManagementState>> = std::iter::once(None).chain(ManagementState::iter().map(Some)).collect();
-        let life =
-            table(&states, |from| Undoing::iter().map(|undoing| ManagementState::on(*from, undoing)).collect());
+        let states: Vec<Option<ManagementState>> =
+            std::iter::once(None).chain(ManagementState::iter().map(Some)).collect();
+        let life = table(&states, |from| Undoing::iter().map(|undoing| ManagementState::on(*from, undoing)).collect());
         insta::assert_snapshot!(life, @r"");
     }
 

@@ -189,7 +189,7 @@ impl From<error::Problem> for Problem {
                     retry_after_ms,
                 })
             }
-            error::Problem::StaleVersion { current } => {
+            error::Problem::StaleVersion { current, .. } => {
                 Self::StaleVersion(StaleVersion { code, message, retryable, current_version: current })
             }
             error::Problem::AmountExceedsAvailable { requested, available } => {

@@ -11,15 +11,14 @@ use entity::{
     transaction::{ActiveModel, Column, Entity, Failure, Heard, Kind, ManagementState, Model, Status, Undoing},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
 };
 
 use super::{
     attempt,
     case::{self, Question},
     intent,
-    lock::{self, LockedRow},
+    lease::{self, LockedRow},
     order::{self as orders, Payable, pay_if_covered},
     payment as payments, session,
 };
@@ -95,7 +94,7 @@ pub(super) async fn record(
 ) -> Result<Recorded, Error> {
     let tx = app.db.begin_write().await?;
     let order = orders::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let row = lock::row(&tx, payment.id).await?;
+    let row = lease::row(&tx, payment.id).await?;
     let current = by_id(&tx, id).await?;
     let recorded = Box::pin(record_within(&row, order, current, told, app.clock.now())).await?;
     also(&row).await?;

@@ -15,7 +15,7 @@ use sea_orm::{
 
 use super::{
     answer, attempt as attempts,
-    lock::LockedRow,
+    lease::LockedRow,
     order::lock,
     reversal,
     settle::{By, Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
@@ -69,7 +69,8 @@ async fn process_transaction(
 ) -> Result<(), Error> {
     let known = transaction::Entity::find().filter(transaction::Column::Reference.eq(reference));
     let known = known.find_also_related(payment::Entity).one(app.db.read()).await?;
-    let Some((transaction, Some(payment))) = known.filter(|(_, of)| of.as_ref().is_some_and(|of| of.provider == provider))
+    let Some((transaction, Some(payment))) =
+        known.filter(|(_, of)| of.as_ref().is_some_and(|of| of.provider == provider))
     else {
         return park(app, provider, event_id, reference, body).await;
     };

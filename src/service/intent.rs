@@ -16,7 +16,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{lock::HeldLock, outbox};
+use super::{lease::HeldLock, outbox};
 use crate::error::Error;
 
 /// What is to be asked.
@@ -77,7 +77,9 @@ fn bound(kind: Kind) -> &'static str {
     match kind {
         Kind::Authorize | Kind::AuthorizeAndCapture => WITHIN_THE_PAYMENT,
         Kind::Capture | Kind::ReverseAuthorize | Kind::Refund => WITHIN_THE_PARENT,
-        Kind::DetachedCredit => "EXISTS (SELECT 1 FROM payment p WHERE p.id = $2 AND p.currency = $6 AND p.status = 'ACTIVE')",
+        Kind::DetachedCredit => {
+            "EXISTS (SELECT 1 FROM payment p WHERE p.id = $2 AND p.currency = $6 AND p.status = 'ACTIVE')"
+        }
     }
 }
 
@@ -112,11 +114,7 @@ const WITHIN_THE_PARENT: &str = "$5 <= (
         END))";
 
 /// Notes that a payment changed: what somebody read of it is old now.
-pub(super) async fn touch(
-    tx: &DatabaseTransaction,
-    payment: &payment::Model,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+pub(super) async fn touch(tx: &DatabaseTransaction, payment: &payment::Model, now: DateTime<Utc>) -> Result<(), DbErr> {
     payment::Entity::update_many()
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::UpdatedAt, Expr::value(now))

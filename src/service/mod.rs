@@ -11,12 +11,14 @@
 //! | [`payment`] | payments with their ledgers |
 //! | [`payment_change`] | make, change, archive a payment |
 //! | [`transaction`] | authorize, capture, reverse, refund, credit |
+//! | `work` | the one way that these six go |
 //! | `plan` | what a transaction would come to |
 //! | `intent` | write down what is about to be asked of a provider |
 //! | `answer` | record what it said, and let the order follow |
 //! | `recovery` | settle what is unanswered |
 //! | `reversal` | give back what is not wanted any more |
-//! | [`lock`] | take, hold on to and give back locks on payments |
+//! | [`lock`] | take, hold on to and give back locks on payments, for processes outside |
+//! | `lease` | the lock that the server's own work runs under |
 //! | `case` | what a person has to decide |
 //! | [`attempt`] | start an attempt to pay, find attempts |
 //! | [`event`] | keep a provider's events, and hand them on once |
@@ -31,6 +33,7 @@ mod case;
 pub mod claim;
 pub mod event;
 mod intent;
+mod lease;
 pub mod lock;
 pub mod operation;
 pub mod order;
@@ -44,3 +47,4 @@ mod reversal;
 mod session;
 pub mod settle;
 pub mod transaction;
+mod work;

@@ -197,7 +197,9 @@ pub(super) fn awaiting_payment(order: &Model) -> Result<(), Problem> {
 
 fn expect_version(order: &Model, expected: Option<i32>) -> Result<(), Problem> {
     match expected {
-        Some(expected) if expected != order.version => Err(Problem::StaleVersion { current: order.version }),
+        Some(expected) if expected != order.version => {
+            Err(Problem::StaleVersion { of: order.id.to_string(), current: order.version })
+        }
         _ => Ok(()),
     }
 }

@@ -120,10 +120,7 @@ pub(super) async fn by_id(db: &impl ConnectionTrait, id: PaymentId) -> Result<Mo
 }
 
 /// A payment's whole ledger, oldest first.
-pub(super) async fn transactions(
-    db: &impl ConnectionTrait,
-    id: PaymentId,
-) -> Result<Vec<transaction::Model>, DbErr> {
+pub(super) async fn transactions(db: &impl ConnectionTrait, id: PaymentId) -> Result<Vec<transaction::Model>, DbErr> {
     let query = transaction::Entity::find().filter(transaction::Column::PaymentId.eq(id));
     query.order_by_asc(transaction::Column::CreatedAt).order_by_asc(transaction::Column::Id).all(db).await
 }

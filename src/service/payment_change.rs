@@ -2,6 +2,7 @@
 //!
 //! Nothing is charged here. An authorization that a change makes unwanted is reversed before the change is told as done.
 
+use chrono::{DateTime, Utc};
 use entity::{
     id::{OrderId, PaymentId, TransactionId},
     metadata::Metadata,
@@ -13,11 +14,15 @@ use entity::{
     summary::{Entry, PaymentSummary},
     transaction::{Kind, Model as Transaction},
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+};
 
 use super::{
     attempt,
-    lock::{self, HeldLock, Lease, Token},
+    lease::{self, HeldLock, Lease},
+    lock::{Token, expect_version},
     operation::{self, Key, Start},
     order, outbox,
     payment::{self as payments, Booked},
@@ -110,7 +115,7 @@ pub(super) async fn insert(
         let query = method::Entity::update_many().set(values);
         query.filter(method::Column::Id.eq(payment.id)).exec(tx).await?;
     }
-    Ok(lock::make(tx, payment.id).await?)
+    Ok(lease::make(tx, payment.id).await?)
 }
 
 /// A change of a payment.
@@ -129,20 +134,40 @@ pub async fn update_payment(app: &App, caller: &Caller, change: Read<PaymentChan
     caller.require(Scope::PaymentsWrite)?;
     let change = change?;
     let payment = payments::by_id(app.db.read(), change.payment_id).await?;
+    if change.amount.is_none() {
+        return update_display(app, &payment, change).await;
+    }
     let lease = Box::pin(recovery::enter(app, &payment, change.lock_token.as_ref(), "updatePayment")).await?;
     ending(app, &lease, update(app, &payment, change, &lease)).await
+}
+
+/// Changes what is shown of a payment: that asks no provider, and one transaction is enough.
+async fn update_display(app: &App, payment: &Model, change: PaymentChange) -> Result<Booked, Error> {
+    let tx = app.db.begin_write().await?;
+    order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
+    let held = lease::pass(&tx, payment.id, change.lock_token.as_ref()).await?;
+    let current = active(&tx, payment.id, change.expected_version).await?;
+    let now = app.clock.now();
+    write(&held, &current, values(&current, change.display, now), now).await?;
+    let changed = payments::one_booked(&tx, payment.id).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// What every change of a payment writes.
+fn values(current: &Model, display: Option<Metadata>, now: DateTime<Utc>) -> ActiveModel {
+    let (version, updated_at) = (Set(current.version + 1), Set(now));
+    let display = display.map_or(NotSet, Set);
+    ActiveModel { version, updated_at, display, ..ActiveModel::default() }
 }
 
 async fn update(app: &App, payment: &Model, change: PaymentChange, lease: &Lease) -> Result<Booked, Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let held = lock::hold(&tx, lease).await?;
+    let held = lease::hold(&tx, lease).await?;
     let current = active(&tx, payment.id, change.expected_version).await?;
-    let mut values = ActiveModel { updated_at: Set(now), version: Set(current.version + 1), ..ActiveModel::default() };
-    if let Some(display) = change.display {
-        values.display = Set(display);
-    }
+    let mut values = values(&current, change.display, now);
     let mut rests = vec![];
     if let Some(amount) = change.amount.filter(|amount| *amount != current.amount()) {
         order::awaiting_payment(&order)?;
@@ -152,8 +177,7 @@ async fn update(app: &App, payment: &Model, change: PaymentChange, lease: &Lease
         rests = reversal::mark_unwanted(&held, &ledger, now).await?;
         values.amount_minor = Set(amount.minor());
     }
-    write(&held, &current, values).await?;
-    outbox::tell(&tx, order.id, now, &[(Topic::Payment, payment.id.uuid())]).await?;
+    write(&held, &current, values, now).await?;
     tx.commit().await?;
     give_back(app, payment, &rests, lease).await?;
     payments::one_booked(app.db.read(), payment.id).await
@@ -168,7 +192,9 @@ fn check_amount(payment: &Model, amount: Money, ledger: &[Transaction]) -> Resul
     let taken = taken(payment, ledger)?;
     match amount.covers(taken)? {
         true => Ok(()),
-        false => Err(Problem::invalid("amount", format!("is less than {taken}, which is captured or about to be")).into()),
+        false => {
+            Err(Problem::invalid("amount", format!("is less than {taken}, which is captured or about to be")).into())
+        }
     }
 }
 
@@ -212,7 +238,7 @@ async fn archive(app: &App, payment: &Model, expected: Option<i32>, lease: &Leas
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let held = lock::hold(&tx, lease).await?;
+    let held = lease::hold(&tx, lease).await?;
     let current = match active(&tx, payment.id, expected).await {
         Err(Error::Problem(Problem::PaymentArchived)) => return payments::one_booked(&tx, payment.id).await,
         current => current?,
@@ -223,14 +249,8 @@ async fn archive(app: &App, payment: &Model, expected: Option<i32>, lease: &Leas
     let ledger = payments::transactions(&tx, payment.id).await?;
     check_money(&current, &ledger)?;
     let rests = reversal::mark_unwanted(&held, &ledger, now).await?;
-    let values = ActiveModel {
-        status: Set(Status::Archived),
-        version: Set(current.version + 1),
-        updated_at: Set(now),
-        ..ActiveModel::default()
-    };
-    write(&held, &current, values).await?;
-    outbox::tell(&tx, order.id, now, &[(Topic::Payment, payment.id.uuid())]).await?;
+    let values = ActiveModel { status: Set(Status::Archived), ..values(&current, None, now) };
+    write(&held, &current, values, now).await?;
     tx.commit().await?;
     give_back(app, payment, &rests, lease).await?;
     payments::one_booked(app.db.read(), payment.id).await
@@ -256,14 +276,17 @@ async fn active(tx: &DatabaseTransaction, id: PaymentId, expected: Option<i32>) 
     if payment.status == Status::Archived {
         return Err(Problem::PaymentArchived.into());
     }
-    lock::expect_version(&payment, expected)?;
+    expect_version(&payment, expected)?;
     Ok(payment)
 }
 
-async fn write(held: &HeldLock<'_>, current: &Model, values: ActiveModel) -> Result<(), Error> {
+async fn write(held: &HeldLock<'_>, current: &Model, values: ActiveModel, now: DateTime<Utc>) -> Result<(), Error> {
     let query = Entity::update_many().set(values).filter(Column::Id.eq(held.payment_id()));
     let written = query.filter(Column::Version.eq(current.version)).exec(held.tx()).await?.rows_affected;
-    if written == 1 { Ok(()) } else { Err(Error::Fault(format!("{} changed under its lock", current.id))) }
+    if written != 1 {
+        return Err(Error::Fault(format!("{} changed under its lock", current.id)));
+    }
+    Ok(outbox::tell(held.tx(), current.order_id, now, &[(Topic::Payment, current.id.uuid())]).await?)
 }
 
 /// Sends the reversals that were written down, and those of what is marked.
@@ -275,12 +298,8 @@ async fn give_back(app: &App, payment: &Model, rests: &[TransactionId], lease: &
 }
 
 /// Gives the lock back on every way out (rule K1).
-async fn ending(
-    app: &App,
-    lease: &Lease,
-    work: impl Future<Output = Result<Booked, Error>>,
-) -> Result<Booked, Error> {
+async fn ending(app: &App, lease: &Lease, work: impl Future<Output = Result<Booked, Error>>) -> Result<Booked, Error> {
     let done = Box::pin(work).await;
-    lock::leave(app, lease).await;
+    lease::leave(app, lease).await;
     done
 }

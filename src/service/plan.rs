@@ -12,7 +12,7 @@ use entity::{
 };
 use sea_orm::{DatabaseTransaction, EntityTrait};
 
-use super::{attempt, lock, payment as payments, transaction::TransactionRequest};
+use super::{attempt, lock::expect_version, payment as payments, transaction::TransactionRequest};
 use crate::{
     app::App,
     error::{Error, Problem},
@@ -36,7 +36,7 @@ pub(super) async fn plan(
     request: &TransactionRequest,
 ) -> Result<Plan, Error> {
     let payment = payments::by_id(tx, request.payment_id).await?;
-    lock::expect_version(&payment, request.expected_version)?;
+    expect_version(&payment, request.expected_version)?;
     if payment.status == payment::Status::Archived {
         return Err(Problem::PaymentArchived.into());
     }
@@ -71,7 +71,8 @@ impl Plan {
         match method.and_then(|row| row.method_token) {
             Some(_) => Ok(()),
             None => {
-                let why = "The payment goes through the provider's page; it has no payment method of its own".to_owned();
+                let why =
+                    "The payment goes through the provider's page; it has no payment method of its own".to_owned();
                 Err(Problem::ProviderUnsupported { why }.into())
             }
         }
@@ -108,11 +109,15 @@ fn refused(refusal: Refusal, request: &TransactionRequest, payment: &payment::Mo
     match refusal {
         Refusal::Unsuitable(why) => Problem::ParentTransactionUnsuitable { why: why.to_owned() },
         Refusal::Exceeds(available) => Problem::AmountExceedsAvailable { requested: request.amount, available },
-        Refusal::Unsupported(why) => Problem::ProviderUnsupported { why: format!("The provider {} {why}", payment.provider) },
+        Refusal::Unsupported(why) => {
+            Problem::ProviderUnsupported { why: format!("The provider {} {why}", payment.provider) }
+        }
         Refusal::Unanswered => Problem::OutcomeUnknown,
         Refusal::TooMany => {
             let most = share::MOST_SHARES;
-            let why = format!("would be spread over more than {most} earlier transactions; ask for less, or name one with parentTransactionId");
+            let why = format!(
+                "would be spread over more than {most} earlier transactions; ask for less, or name one with parentTransactionId"
+            );
             Problem::invalid("amount", why)
         }
     }

@@ -12,7 +12,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 
 use super::{
     answer::{self, Told},
-    lock::{self, Lease, Token},
+    lease::{self, Lease},
+    lock::Token,
     reversal,
 };
 use crate::{
@@ -29,13 +30,13 @@ pub(super) async fn enter(
     purpose: &str,
 ) -> Result<Lease, Error> {
     let tx = app.db.begin_write().await?;
-    let (lease, _) = lock::enter(app, &tx, payment.id, token, purpose).await?;
+    let (lease, _) = lease::enter(app, &tx, payment.id, token, purpose).await?;
     let unanswered = unanswered(&tx, payment.id).await?;
     tx.commit().await?;
     match settle(app, payment, &unanswered, &lease).await {
         Ok(()) => Ok(lease),
         Err(error) => {
-            lock::leave(app, &lease).await;
+            lease::leave(app, &lease).await;
             Err(error)
         }
     }
@@ -71,7 +72,7 @@ pub(super) async fn ask_after(
     let Some(provider) = app.providers.named(&payment.provider) else {
         return Ok(Told::by_call(Err(switched_off()), true));
     };
-    match lock::keep(app, lease, provider.find_transaction(&transaction.reference)).await {
+    match lease::keep(app, lease, provider.find_transaction(&transaction.reference)).await {
         Ok(Some(answer)) => Ok(Told::by(answer)),
         // It had it, and has it no more: that is not for us to do again.
         Ok(None) if transaction.status == Status::Pending => Ok(Told::nothing()),
@@ -104,8 +105,8 @@ pub(super) async fn send(
         method: method.as_ref(),
         parent: parent.as_deref(),
     };
-    lock::still_stands(app, lease).await?;
-    Ok(lock::keep(app, lease, run(provider, &request)).await)
+    lease::still_stands(app, lease).await?;
+    Ok(lease::keep(app, lease, run(provider, &request)).await)
 }
 
 async fn run(provider: &dyn PaymentProvider, request: &TransactionRequest<'_>) -> Result<Answer, CallError> {

@@ -15,7 +15,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use super::{
     answer::{self, Told, set_state},
     intent::{self, Intent, Source},
-    lock::{self, HeldLock, Lease},
+    lease::{self, HeldLock, Lease},
     order, recovery, transaction,
 };
 use crate::{app::App, auth::Audience, error::Error};
@@ -46,7 +46,7 @@ pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease:
     loop {
         let tx = app.db.begin_write().await?;
         order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-        let held = lock::hold(&tx, lease).await?;
+        let held = lease::hold(&tx, lease).await?;
         let Some(unwanted) = Entity::find()
             .filter(Column::PaymentId.eq(payment.id))
             .filter(Column::Status.eq(Status::Succeeded))
@@ -80,12 +80,7 @@ async fn write(
 }
 
 /// Sends a reversal that was written down, and records what became of it.
-pub(super) async fn send(
-    app: &App,
-    payment: &payment::Model,
-    id: TransactionId,
-    lease: &Lease,
-) -> Result<(), Error> {
+pub(super) async fn send(app: &App, payment: &payment::Model, id: TransactionId, lease: &Lease) -> Result<(), Error> {
     let Some(reversal) = transaction::by_ids(app.db.read(), &[id]).await?.pop() else { return Ok(()) };
     let said = recovery::send(app, payment, &reversal, lease).await?;
     let told = Told::by_call(said, false);
@@ -98,7 +93,7 @@ pub(super) async fn reverse_unwanted_if_free(app: &App, payment: &payment::Model
     match lease {
         // Entering has done it already.
         Ok(lease) => {
-            lock::leave(app, &lease).await;
+            lease::leave(app, &lease).await;
             Ok(())
         }
         Err(Error::Problem(problem)) => {

@@ -12,8 +12,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
-    event,
-    lock::{self, Token},
+    event, lease,
+    lock::Token,
     operation::{self, Key},
     order, outbox,
     settle::{self, By, Told},
@@ -148,7 +148,7 @@ async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Resu
     if never_opened && let Some(failed) = current.status.on(News::Failed) {
         let message = "The payment provider did not open a session.".to_owned();
         let failure = Failure { code: code.to_owned(), message, decline: None };
-        let row = lock::row(&tx, current.payment_id).await?;
+        let row = lease::row(&tx, current.payment_id).await?;
         settle::advance(&row, &current, failed, Some(&failure), now).await?;
     }
     let (ended, order) = settle::subject(&tx, attempt.id).await?;
@@ -166,7 +166,9 @@ pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
     match find(provider, open).await {
         Ok(Some(session)) if session.report != Report::Pending => {
             let external_id = session.external_id.clone();
-            settle::take_in(app, provider.name(), &external_id, Told::of_session(session), By::Provider).await.map(|_| ())
+            settle::take_in(app, provider.name(), &external_id, Told::of_session(session), By::Provider)
+                .await
+                .map(|_| ())
         }
         Ok(None) if is_over(app, open) => expire(app, open).await,
         Ok(_) => Ok(()),
@@ -197,9 +199,9 @@ async fn expire(app: &App, attempt: &Model) -> Result<(), Error> {
 
 /// Ends an open attempt, under the lock of its payment (rules T2, K1).
 pub async fn end(app: &App, open: &Model, token: Option<&Token>) -> Result<(), Error> {
-    let lease = lock::acquire(app, open.payment_id, token, "end an attempt").await?;
-    let ended = lock::keep(app, &lease, end_now(app, open)).await;
-    lock::leave(app, &lease).await;
+    let lease = lease::acquire(app, open.payment_id, token, "end an attempt").await?;
+    let ended = lease::keep(app, &lease, end_now(app, open)).await;
+    lease::leave(app, &lease).await;
     ended
 }
 

@@ -24,7 +24,8 @@ use super::{
     attempt as attempts,
     case::{self, Question},
     event,
-    lock::{self as locks, LockedRow, Token},
+    lease::{self, LockedRow},
+    lock::Token,
     order::{Payable, by_id, lock, pay_if_covered},
     outbox, payment as payments, session,
 };
@@ -150,7 +151,7 @@ pub(super) async fn take_in(
     let now = app.clock.now();
     lock(&tx, &Audience::of_the_server(), known.order_id).await?;
     if let By::Service(token) = by {
-        locks::pass(&tx, known.payment_id, token).await?;
+        lease::pass(&tx, known.payment_id, token).await?;
     }
     event::take_in_parked(app, &tx, known.id, now).await?;
     let effect = take_in_within(&tx, known.id, &told, now).await?;
@@ -186,7 +187,7 @@ pub(super) async fn take_in_within(
     if !is_new && told.report != Report::Succeeded {
         return Ok(Effect::None);
     }
-    let row = locks::row(tx, attempt.payment_id).await?;
+    let row = lease::row(tx, attempt.payment_id).await?;
     compare(&row, &attempt, order, told, now).await
 }
 

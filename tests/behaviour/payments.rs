@@ -30,7 +30,8 @@ async fn a_payment_is_authorized_captured_and_refunded(shop: Shop) {
 // rules O6, S6, S7
 async fn captured_money_pays_the_order_whichever_payments_it_comes_from(shop: Shop) {
     let order = shop.adas_order().await;
-    let (gift, card) = (shop.payment_on(&order, "10.00", "tok_ok").await, shop.payment_on(&order, "19.90", "tok_ok").await);
+    let (gift, card) =
+        (shop.payment_on(&order, "10.00", "tok_ok").await, shop.payment_on(&order, "19.90", "tok_ok").await);
     let checkout = shop.checkout();
 
     let first = checkout.sells(&gift, "10.00").await;

@@ -95,8 +95,12 @@ impl Actor {
     /// The whole answer to a mutation, of whose payload `selection` and the problem are asked for.
     pub async fn tries(&self, mutation: &str, input: Value, selection: &str) -> Value {
         let kind = match mutation {
-            "authorizePayment" | "authorizeAndCapturePayment" | "capturePayment" | "reverseAuthorization"
-            | "refundPayment" | "creditPayment" => "TransactionInput".to_owned(),
+            "authorizePayment"
+            | "authorizeAndCapturePayment"
+            | "capturePayment"
+            | "reverseAuthorization"
+            | "refundPayment"
+            | "creditPayment" => "TransactionInput".to_owned(),
             _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
         };
         let document = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} {PROBLEM} }} }}");

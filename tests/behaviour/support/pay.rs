@@ -114,7 +114,8 @@ impl Actor {
 
     /// The ledger of a payment, each transaction in one text: `AUTHORIZE SUCCEEDED 29.90`, with its management state where it has one.
     pub async fn sees_ledger(&self, payment: &Payment) -> Vec<String> {
-        let document = "query($id: ID!) { payment(id: $id) { transactions { kind status managementState amount { amount } } } }";
+        let document =
+            "query($id: ID!) { payment(id: $id) { transactions { kind status managementState amount { amount } } } }";
         let seen = self.sees(document, json!({ "id": payment.id })).await;
         let rows = seen["payment"]["transactions"].as_array().expect("transactions").clone();
         let text = |row: &Value| {
@@ -191,7 +192,8 @@ impl Shop {
             super::Engine::Sqlite => ("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 second')", format!("x'{uuid}'")),
             super::Engine::Postgres => ("clock_timestamp() - interval '1 second'", format!("'{uuid}'")),
         };
-        let sql = format!("UPDATE payment_lock SET expires_at = {past} WHERE payment_id = {id} AND token_hash IS NOT NULL");
+        let sql =
+            format!("UPDATE payment_lock SET expires_at = {past} WHERE payment_id = {id} AND token_hash IS NOT NULL");
         self.database().await.run(&sql).await;
     }
 }

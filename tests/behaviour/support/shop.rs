@@ -127,7 +127,14 @@ impl Shop {
 
     /// Whoever gives money back, and sees the ledger.
     pub fn back_office(&self) -> Actor {
-        self.service(&["orders:read", "payments:write", "payments:refund", "payments:credit", "payments:audit", "locks:write"])
+        self.service(&[
+            "orders:read",
+            "payments:write",
+            "payments:refund",
+            "payments:credit",
+            "payments:audit",
+            "locks:write",
+        ])
     }
 
     pub fn url(&self, path: &str) -> String {
