@@ -14,6 +14,7 @@ use super::answer::{Answer, Refusal};
 use super::api::{ByReference, check_reference, check_terms, check_web_address};
 use super::card::Card;
 use super::fault::{self, Fault, Operation};
+use super::method::Method;
 use super::rows::Key;
 use super::store::Created;
 use super::transaction::{Instruction, Kind};
@@ -24,7 +25,8 @@ pub struct NewTransaction {
     kind: Kind,
     amount: i64,
     currency: String,
-    method: String,
+    /// Missing where what is acted on came by the hosted page: it goes as with `tok_ok` then.
+    method: Option<String>,
     parent: Option<String>,
     webhook_url: String,
 }
@@ -41,12 +43,17 @@ impl NewTransaction {
                 "parent must be there for capture, reverse_authorize and refund, and for no other.",
             ));
         }
+        let method = match self.method {
+            Some(method) => method,
+            None if self.kind.acts_on_another() => Method::Ok.token().to_owned(),
+            None => return Err(Refusal::invalid("method must be there but for what acts on another transaction.")),
+        };
         Ok(Instruction {
             reference: self.reference,
             kind: self.kind,
             amount: self.amount,
             currency: self.currency,
-            method: self.method,
+            method,
             parent: self.parent,
             webhook_url: self.webhook_url,
         })

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Engine, JWT_SECRET, News, Shop, WEBHOOK_SECRET, code, eventually, fresh_file, process::Process, run,
+    Engine, News, Shop, code, eventually, fresh_file,
+    mall::{Mall, serve},
+    process::Process,
+    run,
 };
 
 on_each_database![
@@ -17,49 +20,6 @@ on_each_database![
     an_attempt_outlives_the_server_that_began_it,
     a_provider_that_is_gone_is_unavailable,
 ];
-
-/// Two servers on one database, and the payment provider as a process of its own.
-struct Mall {
-    sandbox: Process,
-    servers: [Process; 2],
-    /// The shop as each of the servers shows it.
-    shops: [Shop; 2],
-}
-
-impl Mall {
-    /// In place of the server that the shop came with.
-    async fn open(shop: &Shop) -> Self {
-        shop.stop().await;
-        let sandbox = Process::start(&[
-            "--listen=127.0.0.1:0",
-            "--sandbox-webhook-secret",
-            WEBHOOK_SECRET,
-            "--sandbox-database-url",
-            &fresh_file("sandbox"),
-            "sandbox",
-        ]);
-        let servers = [(); 2].map(|()| serve(shop.database_url(), &sandbox.url));
-        let shops = servers.each_ref().map(|server| shop.at(&server.url, &sandbox.url));
-        Self { sandbox, servers, shops }
-    }
-}
-
-fn serve(database_url: &str, sandbox_url: &str) -> Process {
-    Process::start(&[
-        "--database-url",
-        database_url,
-        "--listen=127.0.0.1:0",
-        "--jwt-secret",
-        JWT_SECRET,
-        "--providers=sandbox",
-        "--sandbox-url",
-        sandbox_url,
-        "--sandbox-webhook-secret",
-        WEBHOOK_SECRET,
-        "--return-origins=https://shop.example",
-        "serve",
-    ])
-}
 
 /// Somewhere that nobody listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -127,7 +87,7 @@ async fn two_servers_migrate_an_empty_database_at_once(shop: Shop) {
 }
 
 async fn an_order_is_paid_across_processes(shop: Shop) {
-    let mall = Mall::open(&shop).await;
+    let mall = Mall::<2>::open(&shop).await;
     let (order, attempt) = mall.shops[0].open_attempt().await;
 
     mall.shops[0].shopper_pays(&attempt).await;
@@ -138,7 +98,7 @@ async fn an_order_is_paid_across_processes(shop: Shop) {
 
 // rules I1, K8
 async fn one_key_at_two_servers_makes_one_order(shop: Shop) {
-    let mall = Mall::open(&shop).await;
+    let mall = Mall::<2>::open(&shop).await;
     let mut requests = JoinSet::new();
     for at in 0..10 {
         let shop = mall.shops[at % 2].clone();
@@ -155,7 +115,7 @@ async fn one_key_at_two_servers_makes_one_order(shop: Shop) {
 
 // rule T2
 async fn clicks_at_two_servers_open_one_session(shop: Shop) {
-    let mall = Mall::open(&shop).await;
+    let mall = Mall::<2>::open(&shop).await;
     let order = mall.shops[0].adas_order().await;
     let mut clicks = JoinSet::new();
     for at in 0..6 {
@@ -221,7 +181,7 @@ async fn tells(shop: Shop, news: News) {
 
 /// 200 times the news that an attempt succeeded, and contradicting news between, to both servers at once; then looks at what is booked.
 async fn races(shop: Shop, as_one_event: bool) {
-    let mall = Mall::open(&shop).await;
+    let mall = Mall::<2>::open(&shop).await;
     let (order, attempt) = mall.shops[0].open_attempt().await;
     let success = News::that(&attempt, "succeeded");
     let mut told = vec![];

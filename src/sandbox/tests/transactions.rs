@@ -106,6 +106,19 @@ async fn a_payment_goes_its_whole_way_and_the_books_say_so() {
 }
 
 #[tokio::test]
+async fn only_what_acts_on_nothing_earlier_needs_a_method() {
+    let world = World::new().await;
+    world.run(ask("a", "authorize", 100)).await;
+    let mut statuses = Vec::new();
+    for ask in [ask("c", "capture", 60).on("a"), ask("s", "authorize_and_capture", 30)] {
+        let mut body = ask.body(&world.shop);
+        body["method"] = Value::Null;
+        statuses.push(world.call("/v1/transactions", Some(body)).await.unwrap().0);
+    }
+    assert_eq!(statuses, [201, 400]);
+}
+
+#[tokio::test]
 async fn a_movement_is_of_a_transaction_or_of_a_session() {
     let mut world = World::new().await;
     let session = world.session("hosted").await;

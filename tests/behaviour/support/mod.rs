@@ -2,7 +2,9 @@
 
 mod actor;
 mod acts;
+mod books;
 mod database;
+pub mod mall;
 mod news;
 mod pay;
 mod postgres;
@@ -15,9 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub use self::{
     actor::{Actor, code, outcome},
     acts::{Attempt, Known, tea},
+    books::{broken_bounds, cents, is_unanswered, of_cents, summary_of},
     database::{Database, Engine},
     news::News,
-    pay::{Payment, euros, outcome_of, sums},
+    pay::{Payment, euros, outcome_of, sums, with},
     setting::fresh_file,
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };

@@ -19,8 +19,16 @@ pub fn euros(amount: &str) -> Value {
 const PAYMENT: &str = "id status version amount { amount currency } provider display lock { purpose fencingNumber }
     summary { amountAuthorized { amount } amountCaptured { amount } amountRefunded { amount } amountCredited { amount }
         amountAvailableForAuthorize { amount } amountAvailableForCapture { amount } amountAvailableForRefund { amount }
-        amountAvailableForReverseAuthorization { amount } totalEverCaptured { amount } amountPending { amount }
-        amountStuckInReversal { amount } fullyAuthorized fullyCaptured partiallyCaptured fullyRefunded }";
+        amountAvailableForReverseAuthorization { amount } amountAvailableForAuthorizeAndCapture { amount }
+        totalEverCaptured { amount } amountPending { amount } amountStuckInReversal { amount } fullyAuthorized fullyCaptured partiallyCaptured fullyRefunded }";
+
+/// An input with something laid over it.
+pub fn with(mut input: Value, more: Value) -> Value {
+    for (name, value) in more.as_object().expect("an object") {
+        input[name] = value.clone();
+    }
+    input
+}
 
 /// The outcome of a payload in one text: `SUCCEEDED 29.90`, or the code of its problem; `null` where there is neither.
 pub fn outcome_of(payload: &Value) -> String {
@@ -101,6 +109,15 @@ impl Actor {
         self.does("updatePayment", input, &format!("payment {{ {PAYMENT} }}")).await
     }
 
+    /// The payload of `createPayment` by the sandbox; `more` is laid over the usual input.
+    pub async fn makes_payment_with(&self, order: &str, more: Value) -> Value {
+        let input = json!({
+            "orderId": order, "provider": "sandbox", "amount": euros("29.90"), "methodToken": "tok_ok",
+            "idempotencyKey": self.shop.fresh_key(),
+        });
+        self.does("createPayment", with(input, more), &format!("payment {{ {PAYMENT} }}")).await
+    }
+
     /// The payload of `archivePayment`.
     pub async fn archives(&self, payment: &Payment) -> Value {
         self.does("archivePayment", json!({ "paymentId": payment.id }), &format!("payment {{ {PAYMENT} }}")).await
@@ -123,6 +140,25 @@ impl Actor {
             words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ")
         };
         rows.iter().map(text).collect()
+    }
+
+    /// The ledger of a payment with all that an auditor sees of it, oldest first.
+    pub async fn sees_transactions(&self, payment: &Payment) -> Vec<Value> {
+        let document = "query($id: ID!) { payment(id: $id) { transactions {
+            id kind status managementState amount { amount currency } parent { id } reference providerReference
+            failure { code message decline } source sourceEntityType sourceEntityId createdAt settledAt } } }";
+        let mut seen = self.sees(document, json!({ "id": payment.id })).await;
+        match seen["payment"]["transactions"].take() {
+            Value::Array(rows) => rows,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// What became of the mutation that this actor sent under a key, or null.
+    pub async fn sees_operation(&self, key: &str) -> Value {
+        let document = "query($key: String!) { operation(idempotencyKey: $key) {
+            idempotencyKey mutation state startedAt finishedAt problem { code } order { id } payment { id } attempt { id } } }";
+        self.sees(document, json!({ "key": key })).await["operation"].take()
     }
 
     /// The payload of `lockPayments`.
@@ -183,6 +219,22 @@ impl Shop {
         let payment = self.authorized().await;
         assert_eq!(outcome_of(&self.checkout().captures(&payment, "29.90").await), "SUCCEEDED 29.90");
         payment
+    }
+
+    /// The provider tells of a transaction, by our reference: `pending`, `succeeded` or `failed`, about so many cents. It is acknowledged.
+    pub async fn hears_of_transaction(&self, reference: &Value, status: &str, cents: i64) {
+        let moved = status == "succeeded";
+        let failure = json!({ "code": "card_declined", "message": "Declined.", "decline": "soft" });
+        let transaction = json!({
+            "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": "EUR", "status": status,
+            "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some("EUR"), "amount_released": null,
+            "failure": if status == "failed" { failure } else { Value::Null },
+        });
+        let body = json!({
+            "id": super::setting::fresh("evt_test_"), "type": format!("transaction.{status}"),
+            "created_at": "2026-11-21T09:30:00.000Z", "data": { "transaction": transaction },
+        });
+        assert_eq!(self.webhook(&body.to_string()).await, 204, "{body}");
     }
 
     /// Lets a payment's lock run out, by the database's clock.

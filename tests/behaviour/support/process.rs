@@ -69,8 +69,7 @@ impl Process {
 
     /// Asks it to end, as an init system does, and gives how it ended.
     pub fn ends_by_sigterm(mut self) -> ExitStatus {
-        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-        assert!(asked.is_ok_and(|asked| asked.success()), "the signal is sent");
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("its status") {
@@ -79,6 +78,37 @@ impl Process {
             assert!(Instant::now() < deadline, "it does not end");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Process {
+    /// Stops it where it is, as a machine that hangs: it does nothing from then on, and doesn't know it. Returns once it stands still. Linux only.
+    pub fn freezes(&self) {
+        self.signal("STOP");
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "it does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// It goes on where it was stopped.
+    pub fn thaws(&self) {
+        self.signal("CONT");
+    }
+
+    /// Whether each of its threads is stopped.
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        threads.flatten().all(|thread| {
+            let told = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            told.rsplit_once(')').is_none_or(|(_, state)| state.trim_start().starts_with('T'))
+        })
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
+        assert!(sent.is_ok_and(|sent| sent.success()), "the signal is sent");
     }
 }
 

@@ -1,0 +1,61 @@
+//! Several servers on one database, and the payment provider as a process of its own.
+
+use super::{
+    process::Process,
+    setting::fresh_file,
+    shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+};
+
+/// So many servers on one database.
+pub struct Mall<const N: usize> {
+    pub sandbox: Process,
+    pub servers: [Process; N],
+    /// The shop as each of the servers shows it.
+    pub shops: [Shop; N],
+}
+
+impl<const N: usize> Mall<N> {
+    /// In place of the server that the shop came with.
+    pub async fn open(shop: &Shop) -> Self {
+        Self::open_with(shop, &[]).await
+    }
+
+    /// With other settings for each server; `settings` are flags.
+    pub async fn open_with(shop: &Shop, settings: &[&str]) -> Self {
+        shop.stop().await;
+        let sandbox = Process::start(&[
+            "--listen=127.0.0.1:0",
+            "--sandbox-webhook-secret",
+            WEBHOOK_SECRET,
+            "--sandbox-database-url",
+            &fresh_file("sandbox"),
+            "sandbox",
+        ]);
+        let servers = [(); N].map(|()| serve_with(shop.database_url(), &sandbox.url, settings));
+        let shops = servers.each_ref().map(|server| shop.at(&server.url, &sandbox.url));
+        Self { sandbox, servers, shops }
+    }
+}
+
+/// A server on this database, whose provider is there.
+pub fn serve(database_url: &str, sandbox_url: &str) -> Process {
+    serve_with(database_url, sandbox_url, &[])
+}
+
+/// One with other settings; `settings` are flags.
+pub fn serve_with(database_url: &str, sandbox_url: &str, settings: &[&str]) -> Process {
+    let usual = [
+        "--database-url",
+        database_url,
+        "--listen=127.0.0.1:0",
+        "--jwt-secret",
+        JWT_SECRET,
+        "--providers=sandbox",
+        "--sandbox-url",
+        sandbox_url,
+        "--sandbox-webhook-secret",
+        WEBHOOK_SECRET,
+        "--return-origins=https://shop.example",
+    ];
+    Process::start(&[&usual, settings, &["serve"]].concat())
+}

@@ -1,0 +1,372 @@
+//! The six things that are done with a payment's money: how much, on which earlier transaction, and what is told of it.
+
+use serde_json::{Value, json};
+
+use crate::support::{Payment, Shop, cents, outcome_of, sums};
+
+on_each_database![
+    each_of_the_six_moves_what_it_says,
+    an_authorization_is_captured_in_parts,
+    an_authorization_is_reversed_in_parts,
+    captures_take_from_the_oldest_authorization_first,
+    a_refund_over_two_captures_is_split_oldest_first,
+    a_refund_over_a_capture_and_a_sale_is_split_too,
+    a_transaction_that_is_named_is_the_one_that_is_acted_on,
+    of_a_transaction_that_is_named_no_more_is_taken_than_it_has,
+    more_than_is_available_is_refused_with_what_is,
+    where_nothing_is_available_it_says_so,
+    a_credit_needs_nothing_that_was_captured,
+    a_refund_never_reopens_what_was_captured,
+    a_soft_decline_is_an_outcome,
+    a_hard_decline_is_an_outcome,
+    a_declined_charge_is_not_charged_when_it_is_asked_for_again,
+    what_was_declined_is_available_again,
+    a_declined_part_of_a_split_shows,
+    another_version_than_was_read_is_stale,
+    a_payments_version_grows_with_each_step,
+    who_asked_and_why_is_in_the_ledger,
+];
+
+// rules P3, S2
+async fn each_of_the_six_moves_what_it_says(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let (checkout, office) = (shop.checkout(), shop.back_office());
+
+    let done = [
+        checkout.authorizes(&payment, "20.00").await,
+        checkout.captures(&payment, "5.00").await,
+        checkout.reverses(&payment, "15.00").await,
+        checkout.sells(&payment, "9.90").await,
+        office.refunds(&payment, "4.00").await,
+        office.credits(&payment, "1.00").await,
+    ];
+
+    let told = ["20.00", "5.00", "15.00", "9.90", "4.00", "1.00"].map(|amount| format!("SUCCEEDED {amount}"));
+    assert_eq!(done.each_ref().map(outcome_of), told);
+    let moved = ["authorize 2000", "capture 500", "reverse_authorize 1500", "authorize_and_capture 990", "refund 400"];
+    assert_eq!(shop.moved().await, [&moved[..], &["detached_credit 100"]].concat());
+    let summary = &done[5]["payment"]["summary"];
+    assert_eq!(sums(summary), ["5.00", "10.90", "4.00", "0.00"]);
+    assert_eq!(summary["amountCredited"]["amount"], "1.00");
+    shop.books_agree(&[&payment]).await;
+}
+
+// rules P3, P5
+async fn an_authorization_is_captured_in_parts(shop: Shop) {
+    let payment = shop.authorized().await;
+    let checkout = shop.checkout();
+
+    let mut left = vec![];
+    for part in ["10.00", "0.01", "19.89"] {
+        let captured = checkout.captures(&payment, part).await;
+        assert_eq!(outcome_of(&captured), format!("SUCCEEDED {part}"));
+        left.push(captured["outcome"]["summary"]["amountAvailableForCapture"]["amount"].clone());
+    }
+
+    assert_eq!(left, ["19.90", "19.89", "0.00"]);
+    let summary = checkout.sees_payment(&payment).await["summary"].take();
+    assert_eq!([&summary["fullyCaptured"], &summary["partiallyCaptured"]], [&json!(true), &json!(false)]);
+    shop.books_agree(&[&payment]).await;
+}
+
+// rules P3, S2
+async fn an_authorization_is_reversed_in_parts(shop: Shop) {
+    let payment = shop.authorized().await;
+    let checkout = shop.checkout();
+
+    checkout.reverses(&payment, "9.90").await;
+    let reversed = checkout.reverses(&payment, "20.00").await;
+
+    assert_eq!(sums(&reversed["outcome"]["summary"]), ["0.00", "0.00", "0.00", "0.00"]);
+    // What is given back may be held anew.
+    assert_eq!(outcome_of(&checkout.authorizes(&payment, "29.90").await), "SUCCEEDED 29.90");
+    shop.books_agree(&[&payment]).await;
+}
+
+/// What a payment's transactions of one kind act on: how much, on how much.
+async fn shares(shop: &Shop, payment: &Payment, kind: &str) -> Vec<(i64, i64)> {
+    let rows = shop.back_office().sees_transactions(payment).await;
+    let amount = |id: &Value| rows.iter().find(|row| row["id"] == *id).map(|row| cents(&row["amount"]));
+    let of_kind = rows.iter().filter(|row| row["kind"] == kind);
+    of_kind.map(|row| (cents(&row["amount"]), amount(&row["parent"]["id"]).expect("a parent"))).collect()
+}
+
+// rules P3, M5
+async fn captures_take_from_the_oldest_authorization_first(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let checkout = shop.checkout();
+    checkout.authorizes(&payment, "12.00").await;
+    checkout.authorizes(&payment, "17.90").await;
+
+    let captured = checkout.captures(&payment, "15.00").await;
+
+    assert_eq!(outcome_of(&captured), "SUCCEEDED 15.00");
+    assert_eq!(shares(&shop, &payment, "CAPTURE").await, [(1200, 1200), (300, 1790)]);
+    shop.books_agree(&[&payment]).await;
+}
+
+/// A payment of which 20.00 and 9.90 were captured, in this order.
+async fn captured_twice(shop: &Shop) -> Payment {
+    let payment = shop.authorized().await;
+    for part in ["20.00", "9.90"] {
+        shop.checkout().captures(&payment, part).await;
+    }
+    payment
+}
+
+// rules M5, P4: the provider refuses what exceeds one of its captures, so the shares are right there too
+async fn a_refund_over_two_captures_is_split_oldest_first(shop: Shop) {
+    let payment = captured_twice(&shop).await;
+    let office = shop.back_office();
+
+    let first = office.refunds(&payment, "25.01").await;
+    let second = office.refunds(&payment, "4.89").await;
+
+    assert_eq!([&first, &second].map(outcome_of), ["SUCCEEDED 25.01", "SUCCEEDED 4.89"]);
+    assert_eq!(shares(&shop, &payment, "REFUND").await, [(2000, 2000), (501, 990), (489, 990)]);
+    assert_eq!(second["payment"]["summary"]["fullyRefunded"], true);
+    shop.books_agree(&[&payment]).await;
+}
+
+// rule P3: a refund acts on captures and on sales
+async fn a_refund_over_a_capture_and_a_sale_is_split_too(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let checkout = shop.checkout();
+    checkout.sells(&payment, "9.90").await;
+    checkout.authorizes(&payment, "20.00").await;
+    checkout.captures(&payment, "20.00").await;
+
+    let refunded = shop.back_office().refunds(&payment, "10.00").await;
+
+    assert_eq!(outcome_of(&refunded), "SUCCEEDED 10.00");
+    assert_eq!(shares(&shop, &payment, "REFUND").await, [(990, 990), (10, 2000)]);
+    shop.books_agree(&[&payment]).await;
+}
+
+/// The id of a payment's n-th transaction.
+async fn nth(shop: &Shop, payment: &Payment, n: usize) -> Value {
+    shop.back_office().sees_transactions(payment).await[n]["id"].clone()
+}
+
+// rule P3
+async fn a_transaction_that_is_named_is_the_one_that_is_acted_on(shop: Shop) {
+    let payment = captured_twice(&shop).await;
+    let second = json!({ "parentTransactionId": nth(&shop, &payment, 2).await });
+
+    let refunded = shop.back_office().moves("refundPayment", &payment, "5.00", second).await;
+
+    assert_eq!(outcome_of(&refunded), "SUCCEEDED 5.00");
+    assert_eq!(shares(&shop, &payment, "REFUND").await, [(500, 990)]);
+    shop.books_agree(&[&payment]).await;
+}
+
+// rules P4, P5
+async fn of_a_transaction_that_is_named_no_more_is_taken_than_it_has(shop: Shop) {
+    let payment = captured_twice(&shop).await;
+    let second = json!({ "parentTransactionId": nth(&shop, &payment, 2).await });
+    let office = shop.back_office();
+
+    let refused = shop
+        .leaving_all_as_it_was(&[&payment], async || office.moves("refundPayment", &payment, "9.91", second).await)
+        .await;
+
+    assert_eq!([outcome_of(&refused), available(&refused)], ["AMOUNT_EXCEEDS_AVAILABLE", "9.90"]);
+}
+
+/// What a problem says is available.
+fn available(payload: &Value) -> String {
+    payload["problem"]["available"]["amount"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The four that act on what was authorized or captured, and the two that begin something, with who may do them.
+async fn asks_for_each(shop: &Shop, payment: &Payment, amounts: [&str; 5]) -> [Value; 5] {
+    let (checkout, office) = (shop.checkout(), shop.back_office());
+    let [authorize, sell, capture, reverse, refund] = amounts;
+    [
+        checkout.authorizes(payment, authorize).await,
+        checkout.sells(payment, sell).await,
+        checkout.captures(payment, capture).await,
+        checkout.reverses(payment, reverse).await,
+        office.refunds(payment, refund).await,
+    ]
+}
+
+// rule P5: never clamped, nothing sent, nothing written
+async fn more_than_is_available_is_refused_with_what_is(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    shop.checkout().authorizes(&payment, "20.00").await;
+    shop.checkout().captures(&payment, "15.00").await;
+
+    let too_much = ["9.91", "10.00", "5.01", "29.90", "15.01"];
+    let refused =
+        shop.leaving_all_as_it_was(&[&payment], async || asks_for_each(&shop, &payment, too_much).await).await;
+
+    assert_eq!(refused.each_ref().map(outcome_of), ["AMOUNT_EXCEEDS_AVAILABLE"; 5]);
+    assert_eq!(refused.each_ref().map(available), ["9.90", "9.90", "5.00", "5.00", "15.00"]);
+    let asked = refused.each_ref().map(|payload| payload["problem"]["requested"]["amount"].clone());
+    assert_eq!(asked, too_much);
+}
+
+// rule P5
+async fn where_nothing_is_available_it_says_so(shop: Shop) {
+    let unused = shop.payment("tok_ok").await;
+    let spent = shop.captured().await;
+    shop.back_office().refunds(&spent, "29.90").await;
+    let cent = ["0.01"; 5];
+
+    let [_, _, refused @ ..] = shop
+        .leaving_all_as_it_was(&[&unused], async || {
+            asks_for_each(&shop, &unused, ["30.00", "30.00", "0.01", "0.01", "0.01"]).await
+        })
+        .await;
+    let of_spent = shop.leaving_all_as_it_was(&[&spent], async || asks_for_each(&shop, &spent, cent).await).await;
+
+    assert_eq!(refused.each_ref().map(available), ["0.00"; 3]);
+    assert_eq!(of_spent.each_ref().map(outcome_of), ["AMOUNT_EXCEEDS_AVAILABLE"; 5]);
+    assert_eq!(of_spent.each_ref().map(available), ["0.00"; 5]);
+}
+
+// rule P3: a detached credit
+async fn a_credit_needs_nothing_that_was_captured(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+
+    let credited = shop.back_office().credits(&payment, "50.00").await;
+
+    assert_eq!(outcome_of(&credited), "SUCCEEDED 50.00");
+    let summary = &credited["payment"]["summary"];
+    assert_eq!([&summary["amountCredited"]["amount"], &summary["amountCaptured"]["amount"]], ["50.00", "0.00"]);
+    shop.books_agree(&[&payment]).await;
+}
+
+// rule S4
+async fn a_refund_never_reopens_what_was_captured(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let checkout = shop.checkout();
+    checkout.authorizes(&payment, "20.00").await;
+    let before = checkout.captures(&payment, "15.00").await;
+
+    let after = shop.back_office().refunds(&payment, "15.00").await;
+
+    let open = |payload: &Value| {
+        let summary = &payload["payment"]["summary"];
+        ["amountAvailableForCapture", "amountAvailableForAuthorize"].map(|sum| summary[sum]["amount"].clone())
+    };
+    assert_eq!(open(&after), open(&before));
+    let again = checkout.captures(&payment, "5.01").await;
+    assert_eq!([outcome_of(&again), available(&again)], ["AMOUNT_EXCEEDS_AVAILABLE", "5.00"]);
+    shop.books_agree(&[&payment]).await;
+}
+
+/// An authorization that the bank declines, and that no money moves for.
+async fn declined(shop: &Shop, method: &str, kind: &str) {
+    let payment = shop.payment(method).await;
+
+    let payload = shop.checkout().authorizes(&payment, "29.90").await;
+
+    assert_eq!(outcome_of(&payload), "FAILED 29.90");
+    let failure = &payload["outcome"]["failure"];
+    let told = json!([payload["problem"], failure["code"], failure["decline"]]);
+    assert_eq!(told, json!([null, "card_declined", kind]));
+    assert_eq!(shop.back_office().sees_ledger(&payment).await, ["AUTHORIZE FAILED 29.90"]);
+    assert_eq!(shop.moved().await, [""; 0]);
+    shop.books_agree(&[&payment]).await;
+}
+
+// rule P9
+async fn a_soft_decline_is_an_outcome(shop: Shop) {
+    declined(&shop, "tok_declined_soft", "SOFT").await;
+}
+
+// rule P9
+async fn a_hard_decline_is_an_outcome(shop: Shop) {
+    declined(&shop, "tok_declined_hard", "HARD").await;
+}
+
+// rules P9, I2: it is the bank's to change its mind, and the caller's to ask it
+async fn a_declined_charge_is_not_charged_when_it_is_asked_for_again(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    shop.provider_will("run_transaction", "declined").await;
+    let key = json!({ "idempotencyKey": "k" });
+    let checkout = shop.checkout();
+    let first = checkout.moves("authorizeAndCapturePayment", &payment, "29.90", key.clone()).await;
+
+    let again = checkout.moves("authorizeAndCapturePayment", &payment, "29.90", key).await;
+
+    assert_eq!([&first, &again].map(outcome_of), ["FAILED 29.90", "FAILED 29.90"]);
+    assert_eq!([&first["replayed"], &again["replayed"]], [&json!(false), &json!(true)]);
+    assert_eq!(shop.back_office().sees_ledger(&payment).await, ["AUTHORIZE_AND_CAPTURE FAILED 29.90"]);
+    assert_eq!(shop.moved().await, [""; 0]);
+}
+
+// rules P9, S1
+async fn what_was_declined_is_available_again(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    shop.provider_will("run_transaction", "declined").await;
+    shop.checkout().authorizes(&payment, "29.90").await;
+
+    let next = shop.checkout().authorizes(&payment, "29.90").await;
+
+    assert_eq!(outcome_of(&next), "SUCCEEDED 29.90");
+    shop.books_agree(&[&payment]).await;
+}
+
+// rules M5, P9: what is told is the part that is furthest from success; the summary has all
+async fn a_declined_part_of_a_split_shows(shop: Shop) {
+    let payment = captured_twice(&shop).await;
+    shop.provider_will("run_transaction", "declined").await;
+
+    let refunded = shop.back_office().refunds(&payment, "25.00").await;
+
+    assert_eq!(outcome_of(&refunded), "FAILED 20.00");
+    assert_eq!(refunded["outcome"]["failure"]["decline"], "SOFT");
+    assert_eq!(sums(&refunded["outcome"]["summary"]), ["29.90", "24.90", "5.00", "0.00"]);
+    let ledger = shop.back_office().sees_ledger(&payment).await;
+    assert_eq!(ledger[3..], ["REFUND FAILED 20.00", "REFUND SUCCEEDED 5.00"]);
+    shop.books_agree(&[&payment]).await;
+}
+
+async fn another_version_than_was_read_is_stale(shop: Shop) {
+    let payment = shop.authorized().await;
+    let checkout = shop.checkout();
+    let version = checkout.sees_payment(&payment).await["version"].as_i64().expect("a version");
+
+    for read in [version - 1, version + 1] {
+        let at = json!({ "expectedVersion": read });
+        let stale = shop
+            .leaving_all_as_it_was(&[&payment], async || checkout.moves("capturePayment", &payment, "1.00", at).await)
+            .await;
+        assert_eq!(outcome_of(&stale), "STALE_VERSION");
+        assert_eq!(stale["problem"]["currentVersion"], version);
+    }
+    let fresh = checkout.moves("capturePayment", &payment, "1.00", json!({ "expectedVersion": version })).await;
+    assert_eq!(outcome_of(&fresh), "SUCCEEDED 1.00");
+}
+
+async fn a_payments_version_grows_with_each_step(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let checkout = shop.checkout();
+    let mut seen = vec![checkout.sees_payment(&payment).await["version"].as_i64()];
+
+    for mutation in ["authorizePayment", "capturePayment"] {
+        // The version that one step tells is the one that the next may name.
+        let read = json!({ "expectedVersion": seen.last() });
+        let payload = checkout.moves(mutation, &payment, "29.90", read).await;
+        assert_eq!(outcome_of(&payload), "SUCCEEDED 29.90");
+        assert_eq!(checkout.sees_payment(&payment).await["version"], payload["payment"]["version"]);
+        seen.push(payload["payment"]["version"].as_i64());
+    }
+
+    assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
+}
+
+async fn who_asked_and_why_is_in_the_ledger(shop: Shop) {
+    let payment = captured_twice(&shop).await;
+    let why = json!({ "source": "returns desk", "sourceEntityType": "return", "sourceEntityId": "R-7" });
+
+    shop.back_office().moves("refundPayment", &payment, "25.00", why).await;
+
+    let rows = shop.back_office().sees_transactions(&payment).await;
+    let told = |row: &Value| ["source", "sourceEntityType", "sourceEntityId"].map(|field| row[field].clone());
+    assert_eq!(rows[3..].iter().map(told).collect::<Vec<_>>(), [["returns desk", "return", "R-7"]; 2]);
+    assert_eq!(told(&rows[0]), [(); 3].map(|()| Value::Null));
+}
