@@ -81,8 +81,10 @@ impl PaymentSummary {
             fully_refunded: ever_captured > 0 && known.refund == ever_captured,
             pending: money(pending.all())?,
             stuck_in_reversal: money(stuck)?,
-            // What is being undone counts no more, while the unanswered call that undoes it does: that is no broken bound.
-            sound: [to_charge, to_capture + undoing.reverse, to_refund, held, captured].iter().all(|minor| *minor >= 0),
+            // What is being undone counts no more, while an unanswered call that undoes it, or is to be undone, does: that is no broken bound.
+            sound: [to_charge + undoing.authorize, to_capture + undoing.reverse, to_refund, held, captured]
+                .iter()
+                .all(|minor| *minor >= 0),
         })
     }
 }
@@ -105,6 +107,13 @@ pub fn chargeable(total: Money, active: &[Entry]) -> Result<Money, MoneyError> {
     let Sums { known, pending, .. } = Sums::of(total.currency(), active)?;
     let committed = known.authorize - known.reverse + known.sale + pending.authorize + pending.sale;
     to_money((i128::from(total.minor()) - committed).max(0), total.currency())
+}
+
+/// How much of an order may still be taken: its total less all that was ever captured for it, or is about to be. Refunds don't raise it.
+pub fn capturable(total: Money, entries: &[Entry]) -> Result<Money, MoneyError> {
+    let Sums { known, pending, .. } = Sums::of(total.currency(), entries)?;
+    let taken = known.capture + known.sale + pending.capture + pending.sale;
+    to_money((i128::from(total.minor()) - taken).max(0), total.currency())
 }
 
 /// Amounts by kind, wide enough that adding them can't overflow.
@@ -138,7 +147,7 @@ impl ByKind {
 struct Sums {
     known: ByKind,
     pending: ByKind,
-    /// The part of what is pending that undoes something.
+    /// The part of what is pending that undoes something, or is not wanted any more.
     undoing: ByKind,
     stuck: i128,
 }
@@ -153,7 +162,7 @@ impl Sums {
             match (entry.status, entry.management_state) {
                 (Status::Sent | Status::Pending | Status::Unknown, state) => {
                     pending.add(entry.kind, minor);
-                    if state == Some(ManagementState::ReversalTransaction) {
+                    if !ManagementState::counts(state) {
                         undoing.add(entry.kind, minor);
                     }
                 }

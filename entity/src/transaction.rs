@@ -119,6 +119,8 @@ pub enum Undoing {
     Done,
     /// The provider refused to undo it.
     Failed,
+    /// The provider could not be asked at all.
+    NotAsked,
 }
 
 impl ManagementState {
@@ -129,6 +131,7 @@ impl ManagementState {
             (Some(Self::RequiresReversal | Self::FailedReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
             (Some(Self::ReversalInProgress), Undoing::Done) => Some(Self::Reversed),
             (Some(Self::ReversalInProgress), Undoing::Failed) => Some(Self::FailedReversal),
+            (Some(Self::ReversalInProgress), Undoing::NotAsked) => Some(Self::RequiresReversal),
             _ => None,
         }
     }
@@ -200,6 +203,10 @@ pub struct Model {
     pub source_entity_id: Option<String>,
     /// The lock's, under which it was written (rule K5); null where a provider's news brought it.
     pub fencing_number: Option<i64>,
+    /// How many set out to send it: the one who wrote it down, and whoever repeated the call since.
+    pub sends: i32,
+    /// When the last of them did.
+    pub sent_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub settled_at: Option<DateTime<Utc>>,
 }
@@ -241,36 +248,86 @@ mod tests {
     use super::*;
     use sea_orm::Iterable;
 
-    fn table<S: fmt::Debug, T: fmt::Debug>(rows: &[S], next: impl Fn(&S) -> Vec<Option<T>>) -> String {
-        let cell = |to: Option<T>| to.map_or("-".into(), |to| format!("{to:?}"));
-        let row = |from: &S| {
-            let cells: Vec<String> = next(from).into_iter().map(cell).collect();
-            format!("{:<35} {}\n", format!("{from:?}"), cells.join(" "))
+    /// What becomes of each row with each column.
+    fn table<R: fmt::Debug, C: fmt::Debug, T: fmt::Debug>(
+        rows: impl IntoIterator<Item = R>,
+        columns: &[C],
+        next: impl Fn(&R, &C) -> Option<T>,
+    ) -> String {
+        let line = |first: String, cells: Vec<String>| {
+            let cells: String = cells.iter().map(|cell| format!("{cell:<19}")).collect();
+            format!("{first:<34}{}\n", cells.trim_end())
         };
-        rows.iter().map(row).collect()
+        let cell = |to: Option<T>| to.map_or("-".into(), |to| format!("{to:?}"));
+        let head = line("on".into(), columns.iter().map(|column| format!("{column:?}")).collect());
+        let body = rows
+            .into_iter()
+            .map(|row| line(format!("{row:?}"), columns.iter().map(|column| cell(next(&row, column))).collect()));
+        head + &body.collect::<String>()
     }
 
     // rule P2
     #[test]
     fn the_whole_life_of_a_transaction() {
-        let statuses: Vec<Status> = Status::iter().collect();
-        let life = table(&statuses, |from| Heard::iter().map(|heard| from.on(heard)).collect());
-        insta::assert_snapshot!(life, @r"");
+        let heard: Vec<Heard> = Heard::iter().collect();
+        let life = table(Status::iter(), &heard, |from, heard| from.on(*heard));
+        insta::assert_snapshot!(life, @r"
+        on                                Nothing            Pending            Succeeded          Failed
+        Sent                              Unknown            Pending            Succeeded          Failed
+        Pending                           -                  -                  Succeeded          Failed
+        Unknown                           -                  Pending            Succeeded          Failed
+        Succeeded                         -                  -                  -                  -
+        Failed                            -                  -                  -                  -
+        ");
+    }
+
+    // rule P2
+    #[test]
+    fn only_the_opposite_of_a_last_word_contradicts_it() {
+        let pairs = Status::iter().flat_map(|status| Heard::iter().map(move |heard| (status, heard)));
+        let contradictions: Vec<_> = pairs.filter(|(status, heard)| status.contradicts(*heard)).collect();
+        let opposites = [(Status::Succeeded, Heard::Failed), (Status::Failed, Heard::Succeeded)];
+        assert_eq!(contradictions, opposites);
     }
 
     #[test]
     fn how_what_is_unwanted_is_undone() {
-        let states: Vec<Option<ManagementState>> =
-            std::iter::once(None).chain(ManagementState::iter().map(Some)).collect();
-        let life = table(&states, |from| Undoing::iter().map(|undoing| ManagementState::on(*from, undoing)).collect());
-        insta::assert_snapshot!(life, @r"");
+        let undoings: Vec<Undoing> = Undoing::iter().collect();
+        let states = std::iter::once(None).chain(ManagementState::iter().map(Some));
+        let life = table(states, &undoings, |from, undoing| ManagementState::on(*from, *undoing));
+        insta::assert_snapshot!(life, @r"
+        on                                Unwanted           Begun              Done               Failed             NotAsked
+        None                              RequiresReversal   -                  -                  -                  -
+        Some(ReversalCandidate)           RequiresReversal   -                  -                  -                  -
+        Some(RequiresReversal)            -                  ReversalInProgress -                  -                  -
+        Some(ReversalInProgress)          -                  -                  Reversed           FailedReversal     RequiresReversal
+        Some(Reversed)                    -                  -                  -                  -                  -
+        Some(FailedReversal)              -                  ReversalInProgress -                  -                  -
+        Some(ReversalTransaction)         -                  -                  -                  -                  -
+        Some(AutomaticReversalNotAllowed) -                  -                  -                  -                  -
+        ");
+    }
+
+    // rule S1
+    #[test]
+    fn what_is_undone_or_undoes_counts_nowhere() {
+        let states = std::iter::once(None).chain(ManagementState::iter().map(Some));
+        let counting: Vec<_> = states.filter(|state| ManagementState::counts(*state)).collect();
+        let candidate = Some(ManagementState::ReversalCandidate);
+        assert_eq!(counting, [None, candidate, Some(ManagementState::AutomaticReversalNotAllowed)]);
     }
 
     // rule P3
     #[test]
     fn what_acts_on_what() {
-        let kinds: Vec<Kind> = Kind::iter().collect();
-        let parents = table(&kinds, |kind| kind.parents().iter().map(|parent| Some(*parent)).collect());
-        insta::assert_snapshot!(parents, @r"");
+        let parents: String = Kind::iter().map(|kind| format!("{kind:?} on {:?}\n", kind.parents())).collect();
+        insta::assert_snapshot!(parents, @r"
+        Authorize on []
+        AuthorizeAndCapture on []
+        Capture on [Authorize]
+        ReverseAuthorize on [Authorize]
+        Refund on [Capture, AuthorizeAndCapture]
+        DetachedCredit on []
+        ");
     }
 }

@@ -1,17 +1,18 @@
 //! The lock-and-charge protocol, walked through whole: every order of events, every crash and every expiry of small worlds.
 //!
-//! Three server processes want to capture all of a payment's one authorization; there are two payments. Their steps are those of
-//! `service/lock.rs` and `service/transaction.rs` (rules K1, K5, K7, P6, P7, R2): in one database transaction take the lock or check it, settle
-//! first what is unanswered, check the bounds and write the transaction as SENT; look whether the lock still stands; send; record what was heard
-//! and give the lock back. Locks and statuses change by `entity::lock::Model` and `entity::transaction::Status` themselves, never by a copy.
+//! Three server processes want to capture all of a payment's one authorization; there are two payments. Their steps are those of `service/lease.rs`
+//! (enter, hold, keep, leave, pass), `service/work.rs` (begin, send), `service/recovery.rs` (settle, ask after) and `service/answer.rs` (record), rules
+//! K1, K5, K7, P6 to P8 and R2: in one database transaction take the lock or check it, and write the capture as SENT if the bounds allow it, or first
+//! settle what is unanswered; look whether the lock still stands; send; record what was heard and give the lock back. Locks and statuses change by
+//! `entity::lock::Model` and `entity::transaction::Status` themselves, never by a copy.
 //!
 //! Modelled: locks of one's own, a caller's lock with two requests inside it, verbs that are done within one database transaction; a process that
 //! dies between any two database transactions or calls, and starts anew with its next job and nothing in memory; locks that run out at any instant,
-//! also between the look and the call; calls that arrive late or never, answers that are lost, declines; a provider idempotent by reference.
+//! also between the look and the call; calls that never leave, arrive late or never, lost answers, declines; a provider idempotent by reference.
 //!
 //! Not modelled: what happens inside a database transaction (it is one step here; row locks, isolation and failover are the database's), a provider
-//! that forgets a reference, PENDING and webhooks, parts of an authorization and refunds (`tests/share.rs` has the amounts). Time is a distance: a
-//! tick brings each expiry nearer, so no clock needs a bound. Whoever sleeps, or stays dead, is one whose turn doesn't come.
+//! that forgets a reference, PENDING and webhooks, idempotency keys, parts of an authorization and refunds (`tests/share.rs` has the amounts). Time is
+//! a distance: a tick brings each expiry nearer, so no clock needs a bound. Whoever sleeps, or stays dead, is one whose turn doesn't come.
 
 #![expect(
     clippy::indexing_slicing,
@@ -35,7 +36,7 @@ use uuid::Uuid;
 
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 const TICK: TimeDelta = TimeDelta::seconds(1);
-const TTL: TimeDelta = TimeDelta::seconds(2);
+const TWO_TICKS: TimeDelta = TimeDelta::seconds(2);
 
 /// A small world: who wants what, what may befall them, and what is wrong with the protocol.
 #[derive(Clone, Copy)]
@@ -48,7 +49,7 @@ struct Protocol {
     only: Option<&'static str>,
 }
 
-const SOUND: Protocol = Protocol { work: &[], crashes: 0, ttl: TTL, flaw: None, only: None };
+const SOUND: Protocol = Protocol { work: &[], crashes: 0, ttl: TICK, flaw: None, only: None };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
@@ -60,6 +61,10 @@ enum Flaw {
     FreshReference,
     /// What is unanswered is neither settled nor counted.
     ForgetsUnanswered,
+    /// Who repeats another's call doesn't note it, so that the other still believes to be the only one.
+    NotesNoSecondCall,
+    /// Who repeated a call and could not send it believes that nobody else will any more.
+    BelievesInQuiet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +95,7 @@ struct Payment {
     captures: Vec<Capture>,
     /// What was written under, in this order.
     written: Vec<(i64, Token)>,
+    wrote_late: bool,
     /// What came of each reference at the provider.
     calls: Vec<Call>,
 }
@@ -108,6 +114,8 @@ impl Hash for Lock {
 struct Capture {
     status: Status,
     reference: usize,
+    /// How many set out to send it.
+    sends: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,16 +125,6 @@ enum Call {
     Underway,
     Moved,
     Declined,
-}
-
-impl Call {
-    fn heard(self) -> Heard {
-        match self {
-            Self::NotMade | Self::Underway => Heard::Nothing,
-            Self::Moved => Heard::Succeeded,
-            Self::Declined => Heard::Failed,
-        }
-    }
 }
 
 /// A process, and the number of its job.
@@ -139,23 +137,29 @@ fn hash([process, job]: Token) -> TokenHash {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Worker {
     jobs_done: usize,
-    at: Step,
+    /// All that it has in memory; nothing between two jobs.
+    at: Option<(Held, Step)>,
     refused: Option<Refusal>,
 }
 
-/// All that a process has in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
-    #[default]
-    Rest,
-    Deciding(Held),
+    Deciding {
+        settled: bool,
+    },
     /// Only with [`Flaw::ChecksThenWrites`].
-    Writing(Held),
-    Looking(Held, Sending),
+    Writing,
+    /// The provider, by the reference of what it settles.
+    Asking(Sending),
+    /// The provider does not have it.
+    Repeating(Sending),
+    Looking(Sending),
+    /// The lock was lost before it was sent.
+    Withdrawing(Sending),
     /// It has looked and not sent yet: the window that nobody can close.
-    Sending(Held, Sending),
-    Waiting(Held, Sending, Sent),
-    Unlocking(Held),
+    Sending(Sending),
+    Waiting(Sending, Sent),
+    Unlocking,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,6 +183,8 @@ struct Sending {
     capture: usize,
     /// Somebody's earlier one, before its own (rule R2).
     settling: bool,
+    /// The how-manieth it is to set out.
+    sends: usize,
 }
 
 /// The last two are noted only to see that the model gets there.
@@ -213,8 +219,12 @@ enum Deed {
     Begins,
     Decides,
     Writes,
+    Asks,
+    Repeats,
     Looks,
+    Withdraws,
     Sends,
+    CannotSend,
     Extends,
     RecordsTheAnswer,
     RecordsSilence,
@@ -225,7 +235,7 @@ enum Deed {
 impl Payment {
     fn new(number: u128) -> Self {
         let lock = Lock(lock::Model::new(PaymentId::from(Uuid::from_u128(number))));
-        Self { lock, captures: vec![], written: vec![], calls: vec![] }
+        Self { lock, captures: vec![], written: vec![], wrote_late: false, calls: vec![] }
     }
 
     /// The look, and the fence.
@@ -233,9 +243,18 @@ impl Payment {
         self.lock.0.check(&hash(held.token), held.number, NOW).is_ok()
     }
 
+    fn extended(&self, held: &Held, ttl: TimeDelta) -> Option<Lock> {
+        self.lock.0.extend(&hash(held.token), NOW, ttl).map(Lock).ok()
+    }
+
     fn give_back(&mut self, held: &Held) -> Option<()> {
         self.lock = Lock(self.lock.0.give_back(&hash(held.token))?);
         Some(())
+    }
+
+    /// Told without asking [`lock::Model`].
+    fn is_running(&self) -> bool {
+        self.lock.0.expires_at > Some(NOW)
     }
 
     fn age(&mut self) {
@@ -244,15 +263,29 @@ impl Payment {
     }
 
     /// As SENT, with a reference of its own and the lock's number.
-    fn write(&mut self, held: Held) -> Step {
+    fn write(&mut self, held: Held) -> Sending {
         self.written.push((held.number, held.token));
-        self.captures.push(Capture { status: Status::Sent, reference: self.calls.len() });
+        self.wrote_late |= !self.is_running();
+        self.captures.push(Capture { status: Status::Sent, reference: self.calls.len(), sends: 1 });
         self.calls.push(Call::NotMade);
-        Step::Looking(held, Sending { capture: self.captures.len() - 1, settling: false })
+        Sending { capture: self.captures.len() - 1, settling: false, sends: 1 }
     }
 
     fn unanswered(&self) -> Option<usize> {
         self.captures.iter().position(|capture| capture.status.is_unanswered())
+    }
+
+    fn answer(&self, reference: usize) -> Heard {
+        match self.calls[reference] {
+            Call::NotMade | Call::Underway => Heard::Nothing,
+            Call::Moved => Heard::Succeeded,
+            Call::Declined => Heard::Failed,
+        }
+    }
+
+    fn note(&mut self, capture: usize, heard: Heard) {
+        let status = &mut self.captures[capture].status;
+        *status = status.on(heard).unwrap_or(*status);
     }
 
     fn count(&self, status: Status) -> usize {
@@ -272,7 +305,7 @@ impl Worker {
                 payment.give_back(&held);
                 self.rests();
             }
-            Whose::Callers => self.at = Step::Unlocking(held),
+            Whose::Callers => self.at = Some((held, Step::Unlocking)),
             Whose::Shared => self.rests(),
         }
     }
@@ -284,7 +317,7 @@ impl Worker {
 
     fn rests(&mut self) {
         self.jobs_done += 1;
-        self.at = Step::Rest;
+        self.at = None;
     }
 }
 
@@ -300,68 +333,88 @@ impl Protocol {
     /// What a process may do next, if it is its turn.
     fn deeds(&self, world: &World, process: usize) -> Vec<Deed> {
         let worker = &world.workers[process];
-        let mut deeds = match worker.at {
-            Step::Rest if worker.jobs_done == self.work[process].len() => return vec![],
-            Step::Rest => return vec![Deed::Begins],
-            Step::Deciding(_) => vec![Deed::Decides],
-            Step::Writing(_) => vec![Deed::Writes],
-            Step::Looking(..) => vec![Deed::Looks],
-            Step::Sending(..) => vec![Deed::Sends],
-            Step::Waiting(held, _, sent) => self.while_waiting(&world.payments[held.payment], held, sent),
-            Step::Unlocking(_) => vec![Deed::Unlocks],
+        let Some((held, step)) = worker.at else {
+            return if worker.jobs_done < self.work[process].len() { vec![Deed::Begins] } else { vec![] };
         };
+        let payment = &world.payments[held.payment];
+        let mut deeds = match step {
+            Step::Deciding { .. } => vec![Deed::Decides],
+            Step::Writing => vec![Deed::Writes],
+            Step::Asking(_) => vec![Deed::Asks, Deed::RecordsSilence],
+            Step::Repeating(_) => vec![Deed::Repeats],
+            Step::Looking(_) => vec![Deed::Looks],
+            Step::Withdrawing(_) => vec![Deed::Withdraws],
+            Step::Sending(_) => vec![Deed::Sends, Deed::CannotSend],
+            Step::Waiting(_, sent) if payment.answer(sent.reference) != Heard::Nothing => {
+                vec![Deed::RecordsTheAnswer, Deed::RecordsSilence]
+            }
+            Step::Waiting(..) => vec![Deed::RecordsSilence],
+            Step::Unlocking => vec![Deed::Unlocks],
+        };
+        if self.kept(payment, held, step).is_some_and(|lock| lock != payment.lock) {
+            deeds.push(Deed::Extends);
+        }
         if world.crashes > 0 {
             deeds.push(Deed::Dies);
         }
         deeds
     }
 
-    fn while_waiting(&self, payment: &Payment, held: Held, sent: Sent) -> Vec<Deed> {
-        let mut deeds = vec![Deed::RecordsSilence];
-        if payment.calls[sent.reference].heard() != Heard::Nothing {
-            deeds.push(Deed::RecordsTheAnswer);
-        }
-        if self.extended(payment, held).is_some_and(|lock| lock != payment.lock) {
-            deeds.push(Deed::Extends);
-        }
-        deeds
-    }
-
-    // rule K7
-    fn extended(&self, payment: &Payment, held: Held) -> Option<Lock> {
-        payment.lock.0.extend(&hash(held.token), NOW, self.ttl).map(Lock).ok()
+    /// A caller holds on to its lock whenever it likes, a lock that ran out too; a process does so while it waits, if the lock stands (rules K5, K7).
+    fn kept(&self, payment: &Payment, held: Held, step: Step) -> Option<Lock> {
+        let may = match held.whose {
+            Whose::Callers => true,
+            Whose::Own | Whose::Shared => matches!(step, Step::Waiting(..)) && payment.stands(&held),
+        };
+        may.then(|| payment.extended(&held, self.ttl)).flatten()
     }
 
     fn does(&self, world: &mut World, process: usize, deed: Deed) {
         let World { payments, workers, crashes } = world;
         let worker = &mut workers[process];
-        let (held, step) = match (worker.at, deed) {
-            (Step::Rest, _) => return self.begins([process, worker.jobs_done], worker, payments),
-            (_, Deed::Dies) => {
-                *crashes -= 1;
-                return worker.rests();
-            }
-            (Step::Deciding(held) | Step::Writing(held) | Step::Unlocking(held), _)
-            | (Step::Looking(held, _) | Step::Sending(held, _) | Step::Waiting(held, ..), _) => (held, worker.at),
+        let Some((held, step)) = worker.at else {
+            return self.begins([process, worker.jobs_done], worker, payments);
         };
+        if deed == Deed::Dies {
+            *crashes -= 1;
+            return worker.rests();
+        }
         let payment = &mut payments[held.payment];
+        if deed == Deed::Extends {
+            payment.lock = self.kept(payment, held, step).unwrap_or_else(|| payment.lock.clone());
+            return;
+        }
+        let mut goes_on = |step| worker.at = Some((held, step));
         match step {
-            Step::Rest => {}
-            Step::Deciding(_) => self.decides(worker, payment, held),
-            Step::Writing(_) => worker.at = payment.write(held),
-            Step::Looking(_, sending) if payment.stands(&held) => worker.at = Step::Sending(held, sending),
-            Step::Looking(..) => worker.is_refused(payment, held),
-            Step::Sending(_, sending) => worker.at = Step::Waiting(held, sending, self.sends(payment, held, sending)),
-            Step::Waiting(..) if deed == Deed::Extends => {
-                payment.lock = self.extended(payment, held).unwrap_or_else(|| payment.lock.clone());
+            Step::Deciding { settled } => self.decides(worker, payment, held, settled),
+            Step::Writing => goes_on(Step::Looking(payment.write(held))),
+            Step::Asking(sending) => match payment.answer(payment.captures[sending.capture].reference) {
+                Heard::Nothing if deed == Deed::Asks => goes_on(Step::Repeating(sending)),
+                answer => {
+                    let heard = if deed == Deed::Asks { answer } else { Heard::Nothing };
+                    Self::records(worker, payment, held, sending, heard);
+                }
+            },
+            Step::Repeating(sending) => self.repeats(worker, payment, held, sending),
+            Step::Looking(sending) if payment.stands(&held) => goes_on(Step::Sending(sending)),
+            Step::Looking(sending) if !sending.settling => goes_on(Step::Withdrawing(sending)),
+            Step::Looking(_) => worker.is_refused(payment, held),
+            Step::Withdrawing(sending) => {
+                payment.note(sending.capture, self.when_not_sent(payment, sending));
+                worker.is_refused(payment, held);
             }
-            Step::Waiting(_, sending, sent) => {
-                let heard = payment.calls[sent.reference].heard();
-                let heard = if deed == Deed::RecordsSilence { Heard::Nothing } else { heard };
+            Step::Sending(sending) if deed == Deed::CannotSend => {
+                let heard = self.when_not_sent(payment, sending);
                 Self::records(worker, payment, held, sending, heard);
             }
-            Step::Unlocking(_) => {
-                // rule K6
+            Step::Sending(sending) => goes_on(Step::Waiting(sending, self.sends(payment, held, sending))),
+            Step::Waiting(sending, sent) => {
+                let answer = payment.answer(sent.reference);
+                let heard = if deed == Deed::RecordsSilence { Heard::Nothing } else { answer };
+                Self::records(worker, payment, held, sending, heard);
+            }
+            // rule K6
+            Step::Unlocking => {
                 worker.refused = payment.give_back(&held).is_none().then_some(Refusal::NotUnlocked);
                 worker.rests();
             }
@@ -386,9 +439,13 @@ impl Protocol {
         let held = |token, whose| Held { payment: at, token, number: lock.fencing_number, whose };
         payment.lock = Lock(lock.clone());
         match job {
-            Job::Capture(_) => self.decides(worker, payment, held(token, Whose::Own)),
-            Job::LockAndCapture(_) => worker.at = Step::Deciding(held(token, Whose::Callers)),
-            Job::CaptureInLockOf(another, _) => self.decides(worker, payment, held([another, 0], Whose::Shared)),
+            Job::Capture(_) => self.decides(worker, payment, held(token, Whose::Own), false),
+            Job::LockAndCapture(_) => {
+                worker.at = Some((held(token, Whose::Callers), Step::Deciding { settled: false }));
+            }
+            Job::CaptureInLockOf(another, _) => {
+                self.decides(worker, payment, held([another, 0], Whose::Shared), false);
+            }
             Job::PassThrough(_) => {
                 payment.written.push((lock.fencing_number, token));
                 worker.rests();
@@ -396,20 +453,48 @@ impl Protocol {
         }
     }
 
-    /// The database transaction that commits to something: to a capture of its own, or to settling an earlier one first.
-    fn decides(&self, worker: &mut Worker, payment: &mut Payment, held: Held) {
+    /// The database transaction that commits to something: to settling what is unanswered, and the next time to a capture of its own.
+    fn decides(&self, worker: &mut Worker, payment: &mut Payment, held: Held, settled: bool) {
         let flawed_by = |flaw| self.flaw == Some(flaw);
         if !payment.stands(&held) && !flawed_by(Flaw::NoFence) {
             return worker.is_refused(payment, held);
         }
-        match payment.unanswered() {
-            Some(capture) if !flawed_by(Flaw::ForgetsUnanswered) => {
-                worker.at = Step::Looking(held, Sending { capture, settling: true });
-            }
-            _ if payment.count(Status::Succeeded) > 0 => worker.ends(payment, held),
-            _ if flawed_by(Flaw::ChecksThenWrites) => worker.at = Step::Writing(held),
-            _ => worker.at = payment.write(held),
+        if held.whose != Whose::Own && !settled {
+            payment.lock = payment.extended(&held, self.ttl).unwrap_or_else(|| payment.lock.clone());
         }
+        let unanswered = payment.unanswered().filter(|_| !flawed_by(Flaw::ForgetsUnanswered));
+        let mut goes_on = |step| worker.at = Some((held, step));
+        match unanswered {
+            Some(capture) if !settled => {
+                goes_on(Step::Asking(Sending { capture, settling: true, sends: 0 }));
+            }
+            Some(_) => worker.ends(payment, held),
+            None if payment.count(Status::Succeeded) > 0 => worker.ends(payment, held),
+            None if flawed_by(Flaw::ChecksThenWrites) => goes_on(Step::Writing),
+            None => goes_on(Step::Looking(payment.write(held))),
+        }
+    }
+
+    /// Notes that one more sets out to send it, if it is still unanswered.
+    fn repeats(&self, worker: &mut Worker, payment: &mut Payment, held: Held, mut sending: Sending) {
+        let stands = payment.stands(&held);
+        let capture = &mut payment.captures[sending.capture];
+        if !stands {
+            worker.is_refused(payment, held);
+        } else if capture.status.is_unanswered() || self.flaw == Some(Flaw::NotesNoSecondCall) {
+            capture.sends += usize::from(self.flaw != Some(Flaw::NotesNoSecondCall));
+            sending.sends = capture.sends;
+            worker.at = Some((held, Step::Looking(sending)));
+        } else {
+            worker.at = Some((held, Step::Deciding { settled: true }));
+        }
+    }
+
+    /// What was not sent failed, unless another may have sent it (rule P8).
+    fn when_not_sent(&self, payment: &Payment, sending: Sending) -> Heard {
+        let is_last = payment.captures[sending.capture].sends == sending.sends;
+        let is_only = is_last && (!sending.settling || self.flaw == Some(Flaw::BelievesInQuiet));
+        if is_only { Heard::Failed } else { Heard::Nothing }
     }
 
     fn sends(&self, payment: &mut Payment, held: Held, sending: Sending) -> Sent {
@@ -428,10 +513,9 @@ impl Protocol {
 
     /// Whatever became of the lock meanwhile (rule P7).
     fn records(worker: &mut Worker, payment: &mut Payment, held: Held, sending: Sending, heard: Heard) {
-        let capture = &mut payment.captures[sending.capture];
-        capture.status = capture.status.on(heard).unwrap_or(capture.status);
-        if sending.settling && !capture.status.is_unanswered() {
-            worker.at = Step::Deciding(held);
+        payment.note(sending.capture, heard);
+        if sending.settling {
+            worker.at = Some((held, Step::Deciding { settled: true }));
         } else {
             worker.ends(payment, held);
         }
@@ -456,7 +540,7 @@ impl Model for Protocol {
                 actions.extend([Call::Moved, Call::Declined].map(arrives));
             }
         }
-        if world.payments.iter().any(|payment| payment.lock.0.holder_at(NOW).is_err()) {
+        if world.payments.iter().any(Payment::is_running) {
             actions.push(Action::TimePasses);
         }
     }
@@ -497,6 +581,10 @@ fn what_must_hold() -> Vec<Property<Protocol>> {
     vec![
         // rule K5
         always(ONE_WRITER, |_, world| world.payments.iter().all(Payment::has_a_writer_a_number)),
+        // rule K5
+        always("nobody writes under a lock that ran out", |_, world| {
+            world.payments.iter().all(|payment| !payment.wrote_late)
+        }),
         // rule P4
         always(ONE_PROMISE, |_, world| {
             world.payments.iter().all(|payment| payment.captures.len() <= 1 + payment.count(Status::Failed))
@@ -510,7 +598,7 @@ fn what_must_hold() -> Vec<Property<Protocol>> {
         always("no answer contradicts an earlier one", |_, world| {
             world.waiting().all(|(payment, _, sending, sent)| {
                 let status = payment.captures[sending.capture].status;
-                !status.contradicts(payment.calls[sent.reference].heard())
+                !status.contradicts(payment.answer(sent.reference))
             })
         }),
         // rule K3
@@ -570,7 +658,7 @@ impl Payment {
     fn has_true_books(&self) -> bool {
         self.captures.iter().all(|capture| match capture.status {
             Status::Succeeded => self.calls[capture.reference] == Call::Moved,
-            Status::Failed => self.calls[capture.reference] == Call::Declined,
+            Status::Failed => matches!(self.calls[capture.reference], Call::NotMade | Call::Declined),
             Status::Sent | Status::Pending | Status::Unknown => true,
         })
     }
@@ -580,11 +668,11 @@ impl Payment {
         let recovery = Protocol { work: &[&[], &[], &[], &[Job::Capture(0)]], ..SOUND };
         let mut world = recovery.start();
         world.payments[0] = self.clone();
-        while world.payments[0].lock.0.holder_at(NOW).is_err() {
+        while world.payments[0].is_running() {
             world.payments[0].age();
         }
         let undisturbed = |action: &Action| match action {
-            Action::Does(_, deed) => !matches!(deed, Deed::Extends | Deed::RecordsSilence),
+            Action::Does(_, deed) => !matches!(deed, Deed::Extends | Deed::CannotSend | Deed::RecordsSilence),
             Action::Arrives { outcome, .. } => *outcome == Call::Moved,
             Action::TimePasses => false,
         };
@@ -603,7 +691,7 @@ impl Payment {
 impl World {
     fn waiting(&self) -> impl Iterator<Item = (&Payment, Held, Sending, Sent)> {
         self.workers.iter().filter_map(|worker| match worker.at {
-            Step::Waiting(held, sending, sent) => Some((&self.payments[held.payment], held, sending, sent)),
+            Some((held, Step::Waiting(sending, sent))) => Some((&self.payments[held.payment], held, sending, sent)),
             _ => None,
         })
     }
@@ -622,7 +710,6 @@ fn passes(protocol: Protocol) {
     assert!(checker.is_done());
     let worlds = checker.unique_state_count();
     assert!(worlds >= 5_000, "only {worlds} worlds were seen");
-    eprintln!("{worlds}");
 }
 
 #[test]
@@ -632,14 +719,18 @@ fn three_processes_capture_each_of_two_payments_once() {
 
 #[test]
 fn two_requests_within_a_callers_lock_capture_once() {
-    let work = &[CALLERS_LOCK, &[Job::CaptureInLockOf(0, 0)], &[Job::Capture(0)]];
-    passes(Protocol { work, crashes: 1, ..SOUND });
+    passes(Protocol { work: &[CALLERS_LOCK, &[Job::CaptureInLockOf(0, 0)], &[Job::Capture(0)]], ..SOUND });
 }
 
 #[test]
 fn who_starts_anew_with_nothing_in_memory_captures_once() {
-    let work = &[CALLERS_LOCK, &[Job::Capture(0), Job::Capture(0)], &[Job::PassThrough(0)]];
-    passes(Protocol { work, crashes: 1, ..SOUND });
+    passes(Protocol { work: &[CALLERS_LOCK, &[Job::Capture(0), Job::Capture(0)]], crashes: 1, ..SOUND });
+}
+
+#[test]
+fn work_within_one_database_transaction_fences_off_what_was_begun_before() {
+    let work = &[CALLERS_LOCK, &[Job::Capture(0)], &[Job::PassThrough(0)]];
+    passes(Protocol { work, crashes: 1, ttl: TWO_TICKS, ..SOUND });
 }
 
 #[test]
@@ -650,7 +741,7 @@ fn a_larger_world_holds_nothing_new() {
         &[Job::Capture(0), Job::Capture(1)],
         &[Job::CaptureInLockOf(0, 0)],
     ];
-    passes(Protocol { work, crashes: 1, ttl: TTL, ..SOUND });
+    passes(Protocol { work, ..SOUND });
 }
 
 /// The shortest way to where the property doesn't hold.
@@ -674,29 +765,121 @@ fn told(action: Action) -> String {
 #[test]
 fn without_the_fence_a_stale_holder_writes() {
     let work = &[CALLERS_LOCK, &[Job::PassThrough(0)]];
-    insta::assert_snapshot!(counterexample(Flaw::NoFence, ONE_WRITER, work), @"");
+    insta::assert_snapshot!(counterexample(Flaw::NoFence, ONE_WRITER, work), @r"
+    process 0: Begins
+    time passes
+    process 1: Begins
+    process 0: Decides
+    ");
 }
 
 // rule K5
 #[test]
 fn a_check_in_an_earlier_transaction_is_no_fence() {
-    insta::assert_snapshot!(counterexample(Flaw::ChecksThenWrites, ONE_PROMISE, TWO_CAPTURES), @"");
+    insta::assert_snapshot!(counterexample(Flaw::ChecksThenWrites, ONE_PROMISE, TWO_CAPTURES), @r"
+    process 0: Begins
+    time passes
+    process 1: Begins
+    process 0: Writes
+    process 1: Writes
+    ");
 }
 
 #[test]
 fn a_check_in_an_earlier_transaction_charges_twice() {
     let work: Work = &[&[Job::Capture(0)], &[Job::Capture(0)], &[Job::Capture(0)]];
-    insta::assert_snapshot!(counterexample(Flaw::ChecksThenWrites, ONE_CHARGE, work), @"");
+    insta::assert_snapshot!(counterexample(Flaw::ChecksThenWrites, ONE_CHARGE, work), @r"
+    process 0: Begins
+    time passes
+    process 1: Begins
+    process 0: Writes
+    process 1: Writes
+    process 1: Looks
+    process 1: Sends
+    process 1: RecordsSilence
+    process 2: Begins
+    process 2: Asks
+    process 2: Repeats
+    process 2: Looks
+    process 2: Sends
+    provider: Moved, payment 0, reference 0
+    provider: Moved, payment 0, reference 1
+    ");
 }
 
 // rule P8
 #[test]
 fn a_fresh_reference_for_each_call_charges_twice() {
-    insta::assert_snapshot!(counterexample(Flaw::FreshReference, ONE_CHARGE, TWO_CAPTURES), @"");
+    insta::assert_snapshot!(counterexample(Flaw::FreshReference, ONE_CHARGE, TWO_CAPTURES), @r"
+    process 0: Begins
+    process 0: Looks
+    process 0: Sends
+    process 0: RecordsSilence
+    process 1: Begins
+    process 1: Asks
+    process 1: Repeats
+    process 1: Looks
+    process 1: Sends
+    provider: Moved, payment 0, reference 1
+    provider: Moved, payment 0, reference 2
+    ");
 }
 
 // rules P4, R2
 #[test]
 fn who_forgets_what_is_unanswered_charges_twice() {
-    insta::assert_snapshot!(counterexample(Flaw::ForgetsUnanswered, ONE_CHARGE, TWO_CAPTURES), @"");
+    insta::assert_snapshot!(counterexample(Flaw::ForgetsUnanswered, ONE_CHARGE, TWO_CAPTURES), @r"
+    process 0: Begins
+    process 0: Looks
+    process 0: Sends
+    process 0: RecordsSilence
+    process 1: Begins
+    process 1: Looks
+    process 1: Sends
+    provider: Moved, payment 0, reference 0
+    provider: Moved, payment 0, reference 1
+    ");
+}
+
+// rule P8
+#[test]
+fn a_call_that_never_left_is_no_decline_where_another_made_it() {
+    insta::assert_snapshot!(counterexample(Flaw::NotesNoSecondCall, ONE_CHARGE, TWO_CAPTURES), @r"
+    process 0: Begins
+    process 0: Looks
+    time passes
+    process 1: Begins
+    process 0: CannotSend
+    process 1: Asks
+    process 1: Repeats
+    process 1: Looks
+    process 1: Sends
+    process 1: RecordsSilence
+    process 1: Decides
+    process 1: Looks
+    process 1: Sends
+    provider: Moved, payment 0, reference 0
+    provider: Moved, payment 0, reference 1
+    ");
+}
+
+/// The server believes in quiet once its patience is over: no process may sleep longer between its look and its call, and no call be longer underway.
+#[test]
+fn a_repeated_call_that_never_left_is_no_decline_while_another_may_still_arrive() {
+    insta::assert_snapshot!(counterexample(Flaw::BelievesInQuiet, ONE_CHARGE, TWO_CAPTURES), @r"
+    process 0: Begins
+    process 0: Looks
+    process 0: Sends
+    process 0: RecordsSilence
+    process 1: Begins
+    process 1: Asks
+    process 1: Repeats
+    process 1: Looks
+    process 1: CannotSend
+    process 1: Decides
+    process 1: Looks
+    process 1: Sends
+    provider: Moved, payment 0, reference 0
+    provider: Moved, payment 0, reference 1
+    ");
 }

@@ -1,4 +1,4 @@
-//! A lock for each payment from the start, and what a mutation became at the provider.
+//! A lock for each payment from the start, what a mutation became at the provider, and who set out to send it.
 
 use sea_orm_migration::prelude::*;
 
@@ -15,6 +15,8 @@ impl MigrationTrait for Migration {
             &[
                 LOCKS,
                 "ALTER TABLE operation ADD COLUMN transactions {document}",
+                "ALTER TABLE payment_transaction ADD COLUMN sends integer NOT NULL DEFAULT 1",
+                "ALTER TABLE payment_transaction ADD COLUMN sent_at {instant}",
                 "CREATE INDEX reconciliation_case_transaction_id ON reconciliation_case (transaction_id)
                     WHERE transaction_id IS NOT NULL",
                 "CREATE INDEX operation_idempotency_key ON operation (caller_kind, caller_id, idempotency_key, started_at)",

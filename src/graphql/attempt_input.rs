@@ -2,7 +2,7 @@
 
 use async_graphql::{ID, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
-use entity::{fault::Faults, money::Currency, transaction::Failure as Declined};
+use entity::{event::Report, fault::Faults, money::Currency, transaction::Failure as Declined};
 use serde_json::json;
 
 use super::{
@@ -98,7 +98,7 @@ impl UpdateAttemptToPayInput {
             faults.length("eventId", event_id, 1..=255);
         }
         let occurred_at = self.occurred_at.map(|at| at.read(&mut faults, "occurredAt"));
-        let words = self.words(occurred_at.flatten());
+        let words = Report(self.words(occurred_at.flatten()));
         let report = self.status.reported();
         if report.is_none() {
             faults.add("status", "is the server's own; a provider reports any of the others");

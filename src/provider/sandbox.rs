@@ -85,7 +85,6 @@ enum Answer {
 #[derive(Deserialize)]
 struct Refusal {
     code: String,
-    message: String,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +123,7 @@ struct Run<'a> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum TransactionAnswer {
-    Transaction(ShownTransaction),
+    Transaction(Box<ShownTransaction>),
     Error { error: Refusal },
 }
 
@@ -174,7 +173,8 @@ fn transaction((status, answer): (StatusCode, TransactionAnswer), reference: &st
             _ => Err(unreadable()),
         },
         TransactionAnswer::Transaction(_) => Err(unreadable()),
-        TransactionAnswer::Error { error } => Err(CallError::Refused(error.code)),
+        TransactionAnswer::Error { error } if status.is_client_error() => Err(CallError::Refused(error.code)),
+        TransactionAnswer::Error { .. } => Err(unreadable()),
     }
 }
 
@@ -270,7 +270,8 @@ fn session((status, answer): (StatusCode, Answer)) -> Result<Session, CallError>
     match answer {
         Answer::Session(shown) if status.is_success() => shown.read().ok_or_else(unreadable),
         Answer::Session(_) => Err(unreadable()),
-        Answer::Error { error, .. } => Err(CallError::Refused(format!("{}: {}", error.code, error.message))),
+        Answer::Error { error, .. } if status.is_client_error() => Err(CallError::Refused(error.code)),
+        Answer::Error { .. } => Err(unreadable()),
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! The last word stands: what contradicts it later becomes a case (rule P2). The order follows the money that was captured.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use entity::{
+    event::Report,
     id::TransactionId,
     money::Money,
     order, payment,
@@ -20,7 +23,7 @@ use super::{
     intent,
     lease::{self, LockedRow},
     order::{self as orders, Payable, pay_if_covered},
-    payment as payments, session,
+    payment as payments, reversal, session,
 };
 use crate::{
     app::App,
@@ -37,22 +40,22 @@ pub(super) struct Told {
     amount: Option<Money>,
     answer: Option<Answer>,
     failure: Option<Failure>,
+    /// It holds only if so many set out to send it: another one may have been served.
+    sends: Option<i32>,
 }
 
 impl Told {
-    /// An answer to a call. A refusal is the last word only where nothing was sent before under the same reference.
-    pub fn by_call(said: Result<Answer, CallError>, was_sent_before: bool) -> Self {
-        match said {
-            Ok(answer) => Self::by(answer),
-            Err(CallError::Refused(why)) if !was_sent_before => {
+    /// An answer to a call. A refusal is the last word only if no more than `sends` have set out to send it; never, where that is `None`.
+    pub fn by_call(said: Result<Answer, CallError>, sends: Option<i32>) -> Self {
+        match (said, sends) {
+            (Ok(answer), _) => Self::by(answer),
+            (Err(CallError::Refused(why)), Some(sends)) => {
                 tracing::warn!(why, "the provider ran no transaction");
-                let message = "The payment provider refused, or could not be reached.".to_owned();
-                let failure = Failure { code: PROVIDER_UNAVAILABLE.into(), message, decline: None };
-                Self { heard: Heard::Failed, amount: None, answer: None, failure: Some(failure) }
+                Self::failed(PROVIDER_UNAVAILABLE, "The payment provider refused, or could not be reached.", sends)
             }
-            Err(CallError::Refused(why) | CallError::Unknown(why)) => {
+            (Err(CallError::Refused(why) | CallError::Unknown(why)), _) => {
                 tracing::warn!(why, "the provider's answer is not known");
-                Self { heard: Heard::Nothing, amount: None, answer: None, failure: None }
+                Self::nothing()
             }
         }
     }
@@ -64,7 +67,36 @@ impl Told {
             Answered::Succeeded => Heard::Succeeded,
             Answered::Failed => Heard::Failed,
         };
-        Self { heard, amount: Some(answer.amount), failure: answer.failure.clone(), answer: Some(answer) }
+        let failure = answer.failure.clone();
+        Self { heard, amount: Some(answer.amount), failure, answer: Some(answer), sends: None }
+    }
+
+    /// Nothing that can be trusted.
+    pub fn nothing() -> Self {
+        Self { heard: Heard::Nothing, amount: None, answer: None, failure: None, sends: None }
+    }
+
+    /// It was written down and is not wanted any more, and the provider never had it.
+    pub fn never_sent(sends: i32) -> Self {
+        Self::failed(NEVER_SENT, "It was not wanted any more before the provider had it.", sends)
+    }
+
+    /// It was written down by somebody who lost the lock before sending it, and nobody else has set out to.
+    pub fn withdrawn() -> Self {
+        Self::failed(LOCK_LOST, "The lock was lost before it was sent.", 1)
+    }
+
+    fn failed(code: &str, message: &str, sends: i32) -> Self {
+        let failure = Failure { code: code.to_owned(), message: message.to_owned(), decline: None };
+        Self { heard: Heard::Failed, failure: Some(failure), sends: Some(sends), ..Self::nothing() }
+    }
+
+    /// What it comes to for a transaction that so many have set out to send.
+    fn heard_of(&self, current: &Model) -> Heard {
+        match self.sends {
+            Some(sends) if sends != current.sends => Heard::Nothing,
+            _ => self.heard,
+        }
     }
 
     fn released(&self) -> Option<Money> {
@@ -72,20 +104,51 @@ impl Told {
     }
 }
 
-/// The failure's code where nothing was run at all.
-pub(super) const PROVIDER_UNAVAILABLE: &str = "provider_unavailable";
+/// The failure's codes where nothing was run at all.
+const PROVIDER_UNAVAILABLE: &str = "provider_unavailable";
+const NEVER_SENT: &str = "never_sent";
+const LOCK_LOST: &str = "lock_lost";
 
-/// What recording led to.
+/// What recording led to, and what is to be done about it afterwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Recorded {
-    /// Whether the order was paid by it.
+    /// The order was paid by it: nothing else of it may be paid any more.
     pub paid: bool,
-    /// Whether something is to be undone now.
+    /// Something is to be undone.
     pub unwanted: bool,
 }
 
+impl Recorded {
+    pub fn add(&mut self, other: Self) {
+        self.paid |= other.paid;
+        self.unwanted |= other.unwanted;
+    }
+}
+
+/// How long whoever could not write an answer down waits before the next try: there is no other answer (rule P7).
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
 /// Records what was heard, in a transaction of its own; `also` is written with it.
 pub(super) async fn record(
+    app: &App,
+    payment: &payment::Model,
+    id: TransactionId,
+    told: &Told,
+    also: impl AsyncFnOnce(&LockedRow<'_>) -> Result<(), Error> + Clone,
+) -> Result<Recorded, Error> {
+    for pause in PAUSES {
+        match record_once(app, payment, id, told, also.clone()).await {
+            Err(Error::Fault(error)) => {
+                tracing::error!(error, transaction = %id, "an answer could not be written down; it is tried again");
+                tokio::time::sleep(pause).await;
+            }
+            recorded => return recorded,
+        }
+    }
+    record_once(app, payment, id, told, also).await
+}
+
+async fn record_once(
     app: &App,
     payment: &payment::Model,
     id: TransactionId,
@@ -99,10 +162,18 @@ pub(super) async fn record(
     let recorded = Box::pin(record_within(&row, order, current, told, app.clock.now())).await?;
     also(&row).await?;
     tx.commit().await?;
-    if recorded.paid {
-        Box::pin(session::end_leftover(app, payment.order_id)).await?;
-    }
     Ok(recorded)
+}
+
+/// What is to be done once it is recorded, where nobody is at work on the payment any more.
+pub(super) async fn follow_up(app: &App, payment: &payment::Model, recorded: Recorded) -> Result<(), Error> {
+    if recorded.paid {
+        session::end_leftover(app, payment.order_id).await?;
+    }
+    match recorded.unwanted {
+        true => reversal::reverse_unwanted_if_free(app, payment, None).await,
+        false => Ok(()),
+    }
 }
 
 pub(super) async fn by_id(tx: &DatabaseTransaction, id: TransactionId) -> Result<Model, Error> {
@@ -121,18 +192,21 @@ async fn record_within(
             ask(row, &current, reason, told, now).await?;
             Heard::Nothing
         }
-        None => told.heard,
+        None => told.heard_of(&current),
     };
     if current.status.contradicts(heard) {
         ask(row, &current, Reason::ContradictingResult, told, now).await?;
-        return Ok(Recorded::default());
     }
-    let Some(status) = current.status.on(heard) else { return Ok(Recorded::default()) };
+    let Some(status) = current.status.on(heard) else {
+        // Whoever recorded it may not have come further.
+        let marked = current.management_state == Some(ManagementState::RequiresReversal);
+        return Ok(Recorded { paid: false, unwanted: marked && current.status == Status::Succeeded });
+    };
     let payment = payments::by_id(row.tx, current.payment_id).await?;
-    let unwanted = status == Status::Succeeded && is_unwanted(&current, &payment);
+    let unwanted = status == Status::Succeeded && is_unwanted(&current, &payment, &order);
     write(row, &current, status, unwanted, told, now).await?;
     intent::touch(row.tx, &payment, now).await?;
-    if current.management_state == Some(ManagementState::ReversalTransaction) {
+    if current.kind == Kind::ReverseAuthorize {
         undo(row, &current, status, told, now).await?;
     }
     let mut paid = false;
@@ -159,10 +233,11 @@ fn mismatch(current: &Model, told: &Told) -> Option<Reason> {
     }
 }
 
-/// Whether an authorization came too late to be wanted: its payment was archived or changed while it was unanswered.
-fn is_unwanted(current: &Model, payment: &payment::Model) -> bool {
+/// Whether an authorization came too late to be wanted: its payment was archived or changed while it was unanswered, or its order cancelled.
+fn is_unwanted(current: &Model, payment: &payment::Model, order: &order::Model) -> bool {
     current.kind == Kind::Authorize
         && (payment.status == payment::Status::Archived
+            || order.status == order::Status::Cancelled
             || current.management_state == Some(ManagementState::RequiresReversal))
 }
 
@@ -180,7 +255,7 @@ async fn ask(
         transaction: Some(current.id),
         expected: current.amount(),
         reported: told.amount.unwrap_or(current.amount()),
-        words: Some(format!("the provider said: {:?}", told.heard)),
+        words: Some(Report(format!("the provider said: {:?}", told.heard))),
     };
     case::open_once(row.tx, question, now).await
 }
@@ -213,7 +288,8 @@ async fn write(
     if written == 1 { Ok(()) } else { Err(Error::Fault(format!("{} changed under its lock", current.id))) }
 }
 
-/// What undoes another transaction was answered: the other one is undone, or stuck, and then somebody has to look (rule S1).
+/// What undoes another transaction was answered: the other one is undone, or stuck, and then somebody has to look (rule S1). Where the provider could
+/// not even be asked, it is still to be undone.
 async fn undo(
     row: &LockedRow<'_>,
     undoing: &Model,
@@ -221,11 +297,20 @@ async fn undo(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    let was_asked = told.answer.is_some();
     let step = match status {
         Status::Succeeded => Undoing::Done,
-        Status::Failed => Undoing::Failed,
+        Status::Failed if was_asked => Undoing::Failed,
+        Status::Failed => Undoing::NotAsked,
         Status::Sent | Status::Pending | Status::Unknown => return Ok(()),
     };
+    if undoing.management_state != Some(ManagementState::ReversalTransaction) {
+        let is_ours = undoing.source.as_deref() == Some(SERVER);
+        return match is_ours && status == Status::Failed {
+            true => ask(row, undoing, Reason::FailedReversal, told, now).await,
+            false => Ok(()),
+        };
+    }
     let original = by_id(row.tx, undoing.parent_id.ok_or_else(|| Error::missing(undoing.id))?).await?;
     let Some(state) = ManagementState::on(original.management_state, step) else { return Ok(()) };
     set_state(row.tx, &original, state).await?;
@@ -234,6 +319,9 @@ async fn undo(
         _ => Ok(()),
     }
 }
+
+/// The source of what the server asks for of itself.
+pub(super) const SERVER: &str = "server";
 
 pub(super) async fn set_state(tx: &DatabaseTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
     let values = ActiveModel { management_state: Set(Some(state)), ..ActiveModel::default() };
@@ -289,6 +377,7 @@ async fn follow(
         order::Status::AwaitingPayment => match pay_if_covered(row.tx, order, None, now).await? {
             Payable::Paid(paid) => {
                 attempt::hide_open(row.tx, paid.id).await?;
+                ask_if_too_much(row, &paid, current, told, now).await?;
                 Ok(true)
             }
             Payable::NotCovered(_) => Ok(false),
@@ -298,18 +387,38 @@ async fn follow(
             Ok(false)
         }
         order::Status::Paid => {
-            let taken = payments::ledger(row.tx, order.id).await?.summary(&order)?.total_ever_captured;
-            if !order.total().covers(taken)? {
-                ask(row, current, Reason::PaidTwice, told, now).await?;
-            }
+            ask_if_too_much(row, &order, current, told, now).await?;
             Ok(false)
         }
     }
 }
 
-/// The last look at a failure's code: whether nothing was run at all.
+async fn ask_if_too_much(
+    row: &LockedRow<'_>,
+    order: &order::Model,
+    current: &Model,
+    told: &Told,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let taken = payments::ledger(row.tx, order.id).await?.summary(order)?.total_ever_captured;
+    match order.total().covers(taken)? {
+        true => Ok(()),
+        false => ask(row, current, Reason::PaidTwice, told, now).await,
+    }
+}
+
+/// Whether the provider could not be asked, or refused to be.
 pub(super) fn was_never_run(transaction: &Model) -> bool {
-    transaction.status == Status::Failed && transaction.failure_code.as_deref() == Some(PROVIDER_UNAVAILABLE)
+    failed_with(transaction, PROVIDER_UNAVAILABLE)
+}
+
+/// Whether it was withdrawn because the lock was lost before it was sent.
+pub(super) fn was_withdrawn(transaction: &Model) -> bool {
+    failed_with(transaction, LOCK_LOST)
+}
+
+fn failed_with(transaction: &Model, code: &str) -> bool {
+    transaction.status == Status::Failed && transaction.failure_code.as_deref() == Some(code)
 }
 
 #[cfg(test)]
@@ -318,14 +427,15 @@ mod tests {
 
     // rule P8
     #[test]
-    fn a_refusal_is_the_last_word_only_where_nothing_was_sent_before() {
+    fn a_refusal_is_the_last_word_only_where_nobody_else_can_have_been_served() {
         let refused = || Err(CallError::Refused("no".into()));
-        assert_eq!(Told::by_call(refused(), false).heard, Heard::Failed);
-        assert_eq!(Told::by_call(refused(), true).heard, Heard::Nothing);
+        let first = Told::by_call(refused(), Some(1));
+        assert_eq!((first.heard, first.sends), (Heard::Failed, Some(1)));
+        assert_eq!(Told::by_call(refused(), None).heard, Heard::Nothing);
     }
 
     #[test]
     fn an_answer_that_is_not_known_is_no_failure() {
-        assert_eq!(Told::by_call(Err(CallError::Unknown("cut".into())), false).heard, Heard::Nothing);
+        assert_eq!(Told::by_call(Err(CallError::Unknown("cut".into())), Some(1)).heard, Heard::Nothing);
     }
 }

@@ -351,10 +351,12 @@ pub(super) async fn open_on(db: &impl ConnectionTrait, order: OrderId) -> Result
 
 /// Whether money was reported on the order that was not accepted, and nobody decided yet: charging once more could charge twice.
 pub(super) async fn waits_for_decision(db: &impl ConnectionTrait, order: OrderId) -> Result<bool, DbErr> {
+    // What could not be given back is no charge.
     let case = reconciliation::Entity::find()
-        .join(JoinType::InnerJoin, attempt_of_case())
-        .filter(Column::OrderId.eq(order))
+        .join(JoinType::InnerJoin, payment_of_case())
+        .filter(payments::Column::OrderId.eq(order))
         .filter(reconciliation::Column::State.eq(reconciliation::State::Open))
+        .filter(reconciliation::Column::Reason.ne(reconciliation::Reason::FailedReversal))
         .one(db)
         .await?;
     Ok(case.is_some())
@@ -401,6 +403,7 @@ fn order_of_attempt() -> RelationDef {
     Entity::belongs_to(orders::Entity).from(Column::OrderId).to(orders::Column::Id).into()
 }
 
-fn attempt_of_case() -> RelationDef {
-    reconciliation::Entity::belongs_to(Entity).from(reconciliation::Column::AttemptId).to(Column::Id).into()
+fn payment_of_case() -> RelationDef {
+    let to = payments::Column::Id;
+    reconciliation::Entity::belongs_to(payments::Entity).from(reconciliation::Column::PaymentId).to(to).into()
 }

@@ -21,7 +21,7 @@ pub(super) struct Question {
     pub expected: Money,
     pub reported: Money,
     /// What the provider said, word for word.
-    pub words: Option<String>,
+    pub words: Option<Report>,
 }
 
 /// Opens it.
@@ -38,7 +38,7 @@ pub(super) async fn open(tx: &DatabaseTransaction, question: Question, now: Date
         expected_currency: Some(expected.currency()),
         reported_minor: Some(reported.minor()),
         reported_currency: Some(reported.currency()),
-        report: words.map(Report),
+        report: words,
         checks: 0,
         next_check_at: None,
         evidence: None,

@@ -17,7 +17,6 @@ use super::{
     answer, attempt as attempts,
     lease::LockedRow,
     order::lock,
-    reversal,
     settle::{By, Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
 };
 use crate::{
@@ -76,16 +75,13 @@ async fn process_transaction(
     };
     let now = app.clock.now();
     let event = event_row(provider, event_id, reference, body, now, State::Applied);
-    let keep = async |row: &LockedRow<'_>| {
+    let keep = async move |row: &LockedRow<'_>| {
         Entity::insert(event.into_active_model()).on_conflict_do_nothing().exec_without_returning(row.tx).await?;
         Ok(())
     };
     let told = answer::Told::by(answer);
     let recorded = answer::record(app, &payment, transaction.id, &told, keep).await?;
-    match recorded.unwanted {
-        true => Box::pin(reversal::reverse_unwanted_if_free(app, &payment)).await,
-        false => Ok(()),
-    }
+    Box::pin(answer::follow_up(app, &payment, recorded)).await
 }
 
 /// Takes in what was kept of a session, if it is known by now. Whoever parks news and whoever makes a session known look for each other after they
@@ -156,7 +152,7 @@ pub(super) async fn remember(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let Some(event_id) = &told.event_id else { return Ok(true) };
-    let row = event_row(provider, event_id, external_id, &told.words, now, State::Applied);
+    let row = event_row(provider, event_id, external_id, &told.words.0, now, State::Applied);
     let inserted = Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
     if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
         return Ok(true);

@@ -69,8 +69,8 @@ pub(super) async fn write(
 
 const INSERT: &str = "
 INSERT INTO payment_transaction (id, payment_id, kind, status, management_state, amount_minor, currency, parent_id, reference,
-    source, source_entity_type, source_entity_id, fencing_number, created_at)
-SELECT $1, $2, $3, 'SENT', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13";
+    source, source_entity_type, source_entity_id, fencing_number, created_at, sends, sent_at)
+SELECT $1, $2, $3, 'SENT', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $13";
 
 /// The bounds of rule P4, as the database reads the ledger.
 fn bound(kind: Kind) -> &'static str {

@@ -47,6 +47,13 @@ pub(super) struct HeldLock<'tx> {
     fencing_number: i64,
 }
 
+impl Lease {
+    /// Whether the work took it itself, and gives it back.
+    pub fn is_ours(&self) -> bool {
+        self.ours
+    }
+}
+
 impl<'tx> HeldLock<'tx> {
     pub fn tx(&self) -> &'tx DatabaseTransaction {
         self.tx
@@ -81,6 +88,11 @@ pub(super) async fn enter<'tx>(
         Some(token) => {
             let token = token.hash();
             row.check(&token, row.fencing_number, now).map_err(|Lost| lost(payment_id))?;
+            // It has to last until whoever waits for a provider holds on to it.
+            let extended = row.extend(&token, now, ttl(app)).map_err(|Lost| lost(payment_id))?;
+            if extended != row {
+                write(tx, &extended).await?;
+            }
             Lease { payment_id, token, fencing_number: row.fencing_number, ours: false }
         }
         None => {
@@ -141,6 +153,16 @@ pub(super) async fn pass<'tx>(
     Ok(HeldLock { tx, payment_id, fencing_number })
 }
 
+/// As [`pass`], where the caller's lock may be on this payment or on another one.
+pub(super) async fn pass_if_mine<'tx>(
+    tx: &'tx DatabaseTransaction,
+    payment_id: PaymentId,
+    token: Option<&Token>,
+) -> Result<HeldLock<'tx>, Error> {
+    let row = lock_row(tx, payment_id).await?;
+    pass(tx, payment_id, token.filter(|token| row.belongs_to(&token.hash()))).await
+}
+
 /// The lock of a payment that this transaction makes.
 pub(super) async fn make(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result<(), DbErr> {
     Entity::insert(Model::new(payment_id).into_active_model()).exec_without_returning(tx).await.map(|_| ())
@@ -168,16 +190,30 @@ pub(super) async fn still_stands(app: &App, lease: &Lease) -> Result<(), Error> 
 pub(super) async fn keep<T>(app: &App, lease: &Lease, work: impl Future<Output = T>) -> T {
     // On the heap: whoever waits for a provider stands at the end of a long row of futures, each of which holds the next.
     let mut work = Box::pin(work);
+    // The two go on side by side: work that holds the lock's row would wait for ever for a renewal that waits for the row.
+    let done = tokio::select! {
+        biased;
+        done = &mut work => Some(done),
+        () = Box::pin(renew_until_lost(app, lease)) => None,
+    };
+    match done {
+        Some(done) => done,
+        None => work.await,
+    }
+}
+
+async fn renew_until_lost(app: &App, lease: &Lease) {
     loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = tokio::time::sleep(app.payment_lock_ttl / 3) => {}
-        }
-        // Not within the select: a transaction that is dropped half way would be rolled back for nothing.
-        if let Err(error) = renew(app, lease).await {
-            tracing::warn!(payment = %lease.payment_id, ?error, "a lock could not be held on to while a provider was asked");
-            return work.await;
+        tokio::time::sleep(app.payment_lock_ttl / 3).await;
+        match renew(app, lease).await {
+            Ok(()) => {}
+            Err(Error::Problem(problem)) => {
+                tracing::warn!(payment = %lease.payment_id, %problem, "a lock was lost while a provider was asked");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(payment = %lease.payment_id, ?error, "a lock could not be held on to; it is tried again");
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ use super::{
     operation::{Key, Start},
     outbox,
     payment::{self, reached_by},
-    session,
+    reversal, session,
 };
 use crate::{
     app::App,
@@ -226,6 +226,10 @@ pub async fn update_order_cart(app: &App, caller: &Caller, change: Read<CartChan
         return Err(Problem::OrderHasOpenAttempt.into());
     }
     let paid_in = payment::ledger(&tx, id).await?;
+    // Money that is on its way was asked for the cart as it stands.
+    if paid_in.waits_for_a_charge() {
+        return Err(Problem::OutcomeUnknown.into());
+    }
     if cart.currency() != order.currency && !paid_in.payments.is_empty() {
         let message =
             format!("The order has payments in {}; its cart can't change to {}.", order.currency, cart.currency());
@@ -278,7 +282,7 @@ pub struct Cancellation {
     pub lock_token: Option<Token>,
 }
 
-/// Cancels an order (rules O5, O7). An open attempt is cancelled at the provider first; if it was paid a moment before, the order is paid
+/// Cancels an order (rules O5, O7). What payments hold for it is given back. An open attempt is cancelled at the provider first; if it was paid a moment before, the order is paid
 /// and not cancelled. Cancelling twice gives the cancelled order back.
 pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancellation>) -> Result<Model, Error> {
     let everybody = caller.require(Scope::OrdersWrite)?;
@@ -293,7 +297,7 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
             Status::AwaitingPayment => expect_version(&order, expected_version)?,
         }
         match attempt::open_on(&tx, id).await? {
-            None => return cancel_now(app, tx, order, reason).await,
+            None => return cancel_now(app, tx, order, reason, lock_token.as_ref()).await,
             Some(open) => {
                 tx.rollback().await?;
                 Box::pin(session::end(app, &open, lock_token.as_ref())).await?;
@@ -303,8 +307,15 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
     Err(Problem::OrderHasOpenAttempt.into())
 }
 
-async fn cancel_now(app: &App, tx: DatabaseTransaction, order: Model, reason: Option<String>) -> Result<Model, Error> {
+async fn cancel_now(
+    app: &App,
+    tx: DatabaseTransaction,
+    order: Model,
+    reason: Option<String>,
+    token: Option<&Token>,
+) -> Result<Model, Error> {
     let now = app.clock.now();
+    let holding = reversal::mark_order(&tx, order.id, token, now).await?;
     let cancelled = Model {
         status: next(&order, Event::Cancelled)?,
         cancelled_at: Some(now),
@@ -321,6 +332,9 @@ async fn cancel_now(app: &App, tx: DatabaseTransaction, order: Model, reason: Op
     };
     write(&tx, &cancelled, values).await?;
     tx.commit().await?;
+    for payment in &holding {
+        Box::pin(reversal::reverse_unwanted_if_free(app, payment, token)).await?;
+    }
     Ok(cancelled)
 }
 

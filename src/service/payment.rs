@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::{
     id::{OrderId, PaymentId},
-    money::{Currency, Money},
+    money::{Currency, Money, MoneyError},
     order,
     payment::{Column, Entity, Model, Status},
     summary::{Entry, PaymentSummary, amount_due},
@@ -48,7 +48,7 @@ impl Booked {
 impl Ledger {
     /// The sum over all payments of the order (rule S6).
     pub fn summary(&self, order: &order::Model) -> Result<PaymentSummary, Error> {
-        Ok(PaymentSummary::of(order.total(), &self.entries(|_| true))?)
+        Ok(PaymentSummary::of(order.total(), &self.all_entries())?)
     }
 
     /// What is still to be committed to (rule S7).
@@ -61,9 +61,26 @@ impl Ledger {
         self.entries(|payment| payment.status == Status::Active)
     }
 
+    /// All transactions of the order's payments.
+    pub fn all_entries(&self) -> Vec<Entry> {
+        self.entries(|_| true)
+    }
+
+    /// The transactions of one of the payments.
+    pub fn entries_of(&self, payment: PaymentId) -> Vec<Entry> {
+        self.entries(|of| of.id == payment)
+    }
+
+    /// What the summary would be with one transaction more; fails where the books can't hold it.
+    pub fn summary_with(&self, order: &order::Model, more: Entry) -> Result<PaymentSummary, MoneyError> {
+        let mut entries = self.all_entries();
+        entries.push(more);
+        PaymentSummary::of(order.total(), &entries)
+    }
+
     /// Whether it is not known yet what some call to a provider took or holds (rule T2).
     pub fn waits_for_a_charge(&self) -> bool {
-        self.entries(|_| true).iter().any(|entry| entry.status.is_unanswered() && entry.kind.charges())
+        self.all_entries().iter().any(|entry| entry.status.is_unanswered() && entry.kind.charges())
     }
 
     fn entries(&self, of: impl Fn(&Model) -> bool) -> Vec<Entry> {

@@ -289,12 +289,22 @@ async fn write(held: &HeldLock<'_>, current: &Model, values: ActiveModel, now: D
     Ok(outbox::tell(held.tx(), current.order_id, now, &[(Topic::Payment, current.id.uuid())]).await?)
 }
 
-/// Sends the reversals that were written down, and those of what is marked.
+/// Sends the reversals that were written down, and those of what is marked. The change is made: if the lock is lost now, whoever works on the payment
+/// next finds what is left to be sent.
 async fn give_back(app: &App, payment: &Model, rests: &[TransactionId], lease: &Lease) -> Result<(), Error> {
-    for id in rests {
-        reversal::send(app, payment, *id, lease).await?;
+    let sent = async {
+        for id in rests {
+            reversal::send(app, payment, *id, lease).await?;
+        }
+        reversal::reverse_unwanted(app, payment, lease).await
+    };
+    match sent.await {
+        Err(Error::Problem(problem)) => {
+            tracing::warn!(payment = %payment.id, %problem, "what is not wanted is not reversed yet");
+            Ok(())
+        }
+        sent => sent,
     }
-    reversal::reverse_unwanted(app, payment, lease).await
 }
 
 /// Gives the lock back on every way out (rule K1).

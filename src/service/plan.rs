@@ -6,11 +6,12 @@ use entity::{
     capability::Capabilities,
     money::{Money, MoneyError},
     order, payment,
+    reconciliation::{self, Reason},
     share::{self, Refusal, Share, Wanted, rest, share_out},
-    summary::{Entry, PaymentSummary, chargeable},
+    summary::{Entry, PaymentSummary, capturable, chargeable},
     transaction::{Kind, Model, Status},
 };
-use sea_orm::{DatabaseTransaction, EntityTrait};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::{attempt, lock::expect_version, payment as payments, transaction::TransactionRequest};
 use crate::{
@@ -52,12 +53,13 @@ pub(super) async fn plan(
     let shares = shares.map_err(|refusal| refused(refusal, request, &payment))?;
     let plan = Plan { payment, kind, shares, ledger, capabilities };
     plan.check_method(tx).await?;
+    plan.check_cases(tx).await?;
+    let summary = plan.summary();
+    summary.map_err(|error| Problem::invalid("amount", format!("is too much for this payment's books: it {error}")))?;
     if kind.charges() {
         attempt::may_be_charged(tx, order).await?;
     }
-    if kind.charges() && kind.parents().is_empty() {
-        check_order(tx, order, request.amount).await?;
-    }
+    check_order(tx, order, &plan.payment, kind, request.amount).await?;
     Ok(plan)
 }
 
@@ -75,6 +77,28 @@ impl Plan {
                     "The payment goes through the provider's page; it has no payment method of its own".to_owned();
                 Err(Problem::ProviderUnsupported { why }.into())
             }
+        }
+    }
+
+    /// A call that failed and then was reported to have succeeded is not made good by another one: somebody has to look first (rule P2).
+    async fn check_cases(&self, tx: &DatabaseTransaction) -> Result<(), Error> {
+        if self.kind.charges() {
+            return Ok(());
+        }
+        let cases = reconciliation::Entity::find()
+            .filter(reconciliation::Column::PaymentId.eq(self.payment.id))
+            .filter(reconciliation::Column::State.eq(reconciliation::State::Open))
+            .filter(reconciliation::Column::Reason.eq(Reason::ContradictingResult))
+            .all(tx)
+            .await?;
+        let contradicted = |row: &Model| {
+            row.kind == self.kind
+                && row.status == Status::Failed
+                && cases.iter().any(|case| case.transaction_id == Some(row.id))
+        };
+        match self.ledger.iter().any(contradicted) {
+            true => Err(Problem::OutcomeUnknown.into()),
+            false => Ok(()),
         }
     }
 
@@ -123,16 +147,33 @@ fn refused(refusal: Refusal, request: &TransactionRequest, payment: &payment::Mo
     }
 }
 
-/// Two payments for the whole order, or a payment and an open attempt, can't both charge it.
-async fn check_order(tx: &DatabaseTransaction, order: &order::Model, amount: Money) -> Result<(), Error> {
+/// Two payments for the whole order, or a payment and an open attempt, can't both charge it; and no more is captured than the order, and the payment,
+/// cost by now.
+async fn check_order(
+    tx: &DatabaseTransaction,
+    order: &order::Model,
+    payment: &payment::Model,
+    kind: Kind,
+    amount: Money,
+) -> Result<(), Error> {
     let ledger = payments::ledger(tx, order.id).await?;
-    let free = chargeable(order.total(), &ledger.active_entries())?;
-    if amount.currency() != order.currency {
-        let message = format!("The order is in {}, not in {}.", order.currency, amount.currency());
-        return Err(Problem::CurrencyMismatch { message }.into());
-    }
+    let too_much =
+        |error: MoneyError| Problem::invalid("amount", format!("is too much for this order's books: it {error}"));
+    ledger.summary_with(order, succeeded(kind, amount)).map_err(too_much)?;
+    let free = match kind {
+        Kind::Authorize | Kind::AuthorizeAndCapture => chargeable(order.total(), &ledger.active_entries())?,
+        Kind::Capture => {
+            let of_order = capturable(order.total(), &ledger.all_entries())?;
+            let of_payment = capturable(payment.amount(), &ledger.entries_of(payment.id))?;
+            if of_order.covers(of_payment)? { of_payment } else { of_order }
+        }
+        Kind::ReverseAuthorize | Kind::Refund | Kind::DetachedCredit => return Ok(()),
+    };
     if !free.covers(amount)? {
         return Err(Problem::AmountExceedsAvailable { requested: amount, available: free }.into());
+    }
+    if kind == Kind::Capture {
+        return Ok(());
     }
     match attempt::open_on(tx, order.id).await? {
         Some(open) if !free.minus(open.amount())?.covers(amount)? => Err(Problem::OrderHasOpenAttempt.into()),

@@ -5,16 +5,19 @@
 
 use entity::{
     id::PaymentId,
-    method, payment,
-    transaction::{Column, Entity, Model, Status, UNANSWERED},
+    method, order as orders, payment,
+    transaction::{ActiveModel, Column, Entity, ManagementState, Model, Status, UNANSWERED},
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    QueryOrder,
+};
 
 use super::{
-    answer::{self, Told},
+    answer::{self, Recorded, Told},
     lease::{self, Lease},
     lock::Token,
-    reversal,
+    order, payment as payments, reversal, session,
 };
 use crate::{
     app::App,
@@ -42,9 +45,12 @@ pub(super) async fn enter(
     }
 }
 
-/// What was asked of the provider for a payment, and not answered for sure; oldest first.
+/// What was asked of the provider for a payment and not answered for sure, and what is to be undone; oldest first.
 pub(super) async fn unanswered(db: &impl ConnectionTrait, payment: PaymentId) -> Result<Vec<Model>, DbErr> {
-    let query = Entity::find().filter(Column::PaymentId.eq(payment)).filter(Column::Status.is_in(UNANSWERED));
+    let marked = Column::ManagementState.eq(ManagementState::RequiresReversal);
+    let open = Condition::any().add(Column::Status.is_in(UNANSWERED)).add(marked);
+    let query =
+        Entity::find().filter(Column::PaymentId.eq(payment)).filter(Column::Status.ne(Status::Failed)).filter(open);
     query.order_by_asc(Column::CreatedAt).order_by_asc(Column::Id).all(db).await
 }
 
@@ -55,9 +61,13 @@ pub(super) async fn settle(
     unanswered: &[Model],
     lease: &Lease,
 ) -> Result<(), Error> {
-    for transaction in unanswered {
+    let mut recorded = Recorded::default();
+    for transaction in unanswered.iter().filter(|row| row.status.is_unanswered()) {
         let told = ask_after(app, payment, transaction, lease).await?;
-        answer::record(app, payment, transaction.id, &told, async |_| Ok(())).await?;
+        recorded.add(answer::record(app, payment, transaction.id, &told, async |_| Ok(())).await?);
+    }
+    if recorded.paid {
+        lease::keep(app, lease, session::end_leftover(app, payment.order_id)).await?;
     }
     Box::pin(reversal::reverse_unwanted(app, payment, lease)).await
 }
@@ -69,19 +79,46 @@ pub(super) async fn ask_after(
     transaction: &Model,
     lease: &Lease,
 ) -> Result<Told, Error> {
-    let Some(provider) = app.providers.named(&payment.provider) else {
-        return Ok(Told::by_call(Err(switched_off()), true));
-    };
+    let Some(provider) = app.providers.named(&payment.provider) else { return Ok(Told::nothing()) };
     match lease::keep(app, lease, provider.find_transaction(&transaction.reference)).await {
         Ok(Some(answer)) => Ok(Told::by(answer)),
         // It had it, and has it no more: that is not for us to do again.
         Ok(None) if transaction.status == Status::Pending => Ok(Told::nothing()),
-        Ok(None) => {
-            let said = send(app, payment, transaction, lease).await?;
-            Ok(Told::by_call(said, true))
-        }
-        Err(error) => Ok(Told::by_call(Err(error), true)),
+        Ok(None) => repeat(app, payment, transaction, lease).await,
+        Err(error) => Ok(Told::by_call(Err(error), None)),
     }
+}
+
+/// Sends what the provider does not have. Once everybody who ever set out to send it must have come to an end, a refusal is the last word, and so is
+/// that nobody wants it any more.
+async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease: &Lease) -> Result<Told, Error> {
+    let tx = app.db.begin_write().await?;
+    let now = app.clock.now();
+    lease::hold(&tx, lease).await?;
+    let current = answer::by_id(&tx, transaction.id).await?;
+    if !matches!(current.status, Status::Sent | Status::Unknown) {
+        return Ok(Told::nothing());
+    }
+    let is_quiet = current.sent_at.unwrap_or(current.created_at) + app.patience() < now;
+    if !is_wanted(&tx, &current).await? {
+        return Ok(if is_quiet { Told::never_sent(current.sends) } else { Told::nothing() });
+    }
+    let sends = current.sends + 1;
+    let values = ActiveModel { sends: Set(sends), sent_at: Set(Some(now)), ..ActiveModel::default() };
+    Entity::update_many().set(values).filter(Column::Id.eq(current.id)).exec(&tx).await?;
+    tx.commit().await?;
+    let said = send(app, payment, transaction, lease).await?;
+    Ok(Told::by_call(said, is_quiet.then_some(sends)))
+}
+
+/// Whether a charge that was never carried out is still to be.
+async fn is_wanted(tx: &DatabaseTransaction, transaction: &Model) -> Result<bool, Error> {
+    let payment = payments::by_id(tx, transaction.payment_id).await?;
+    let order = order::by_id(tx, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
+    let is_open = order.status == orders::Status::AwaitingPayment
+        && payment.status == payment::Status::Active
+        && transaction.management_state != Some(ManagementState::RequiresReversal);
+    Ok(is_open || !transaction.kind.charges())
 }
 
 /// Sends a transaction that was written down, under a lock that still stands; nothing is sent under one that does not (rule K5).
@@ -115,10 +152,4 @@ async fn run(provider: &dyn PaymentProvider, request: &TransactionRequest<'_>) -
 
 fn switched_off() -> CallError {
     CallError::Unknown("the provider is switched off".into())
-}
-
-impl Told {
-    fn nothing() -> Self {
-        Self::by_call(Err(CallError::Unknown("the provider has it no more".into())), true)
-    }
 }

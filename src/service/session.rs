@@ -4,6 +4,7 @@
 
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
+    event::Report as Words,
     id::OrderId,
     outbox::Topic,
     transaction::Failure,
@@ -192,7 +193,7 @@ async fn expire(app: &App, attempt: &Model) -> Result<(), Error> {
         amount: attempt.amount(),
         failure: None,
         event_id: None,
-        words: "asked, the provider knows no such session".into(),
+        words: Words("asked, the provider knows no such session".into()),
     };
     settle::take_in(app, &attempt.provider, external_id, told, By::Provider).await.map(|_| ())
 }

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
+    event::Report as Words,
     id::{AttemptId, TransactionId},
     money::Money,
     order,
@@ -45,7 +46,7 @@ pub struct Told {
     /// The provider's id of the event, where it has one.
     pub event_id: Option<String>,
     /// As it was told, word for word.
-    pub words: String,
+    pub words: Words,
 }
 
 /// News of a session that a service reports.
@@ -70,7 +71,7 @@ impl Told {
     /// What a session that was asked for says of itself.
     pub fn of_session(session: Session) -> Self {
         Self {
-            words: format!("asked, the provider said: {:?}, {}", session.report, session.amount),
+            words: Words(format!("asked, the provider said: {:?}, {}", session.report, session.amount)),
             report: session.report,
             amount: session.amount,
             failure: session.failure,
@@ -84,7 +85,7 @@ impl Told {
             amount: news.amount,
             failure: news.failure,
             event_id: Some(event_id),
-            words: body.to_owned(),
+            words: Words(body.to_owned()),
         }
     }
 }
@@ -274,6 +275,8 @@ async fn accept(
         source_entity_type: None,
         source_entity_id: None,
         fencing_number: None,
+        sends: 1,
+        sent_at: None,
         created_at: now,
         settled_at: Some(now),
     };

@@ -15,13 +15,13 @@ use entity::{
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr};
 
 use super::{
-    answer::{self, Told, was_never_run},
+    answer::{self, Recorded, Told, was_never_run, was_withdrawn},
     intent::{self, Intent, Source},
     lease::{self, HeldLock, Lease, LockedRow},
     operation::{self, Key, Start},
     order, payment as payments,
     plan::{Plan, plan},
-    recovery,
+    recovery, reversal,
     transaction::{Outcome, Transacted, TransactionRequest, Verb, by_ids},
 };
 use crate::{
@@ -179,7 +179,11 @@ impl Work<'_> {
             ids.push(intent::write(held, &intent, now).await?);
         }
         intent::touch(tx, &payment, now).await?;
-        operation::note(tx, &self.key, self.came_to(&ids)).await?;
+        // As long as all the calls may take, one after the other.
+        let calls = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+        let came_to =
+            kept::ActiveModel { lease_expires_at: Set(now + self.app.patience() * calls), ..self.came_to(&ids) };
+        operation::note(tx, &self.key, came_to).await?;
         Ok(ids)
     }
 
@@ -205,17 +209,14 @@ impl Work<'_> {
         let app = self.app;
         let rows = by_ids(app.db.read(), ids).await?;
         let open: Vec<&Model> = rows.iter().filter(|row| !is_answered(row)).collect();
+        let mut recorded = Recorded::default();
         for (at, row) in open.iter().enumerate() {
-            let told = if again {
-                recovery::ask_after(app, &self.payment, row, lease).await
-            } else {
-                recovery::send(app, &self.payment, row, lease).await.map(|said| Told::by_call(said, false))
-            };
-            let told = match told {
+            let told = match self.ask(row, lease, again).await {
                 Ok(told) => told,
                 Err(error) => {
-                    self.give_up().await;
-                    return Err(error);
+                    // What is sent again may have been sent by another before.
+                    let unsent = if again { &[] } else { open.get(at..).unwrap_or_default() };
+                    return self.stop(error, unsent, ids, lease).await;
                 }
             };
             let is_last = at + 1 == open.len();
@@ -223,9 +224,59 @@ impl Work<'_> {
                 true => self.close(locked, ids, lease).await,
                 false => Ok(()),
             };
-            answer::record(app, &self.payment, row.id, &told, also).await?;
+            recorded.add(answer::record(app, &self.payment, row.id, &told, also).await?);
         }
+        if open.is_empty() {
+            self.close_now(ids, lease).await?;
+        }
+        self.follow_up(recorded, lease).await?;
         self.transacted(ids, again).await
+    }
+
+    async fn ask(&self, row: &Model, lease: &Lease, again: bool) -> Result<Told, Error> {
+        if again {
+            return recovery::ask_after(self.app, &self.payment, row, lease).await;
+        }
+        let said = recovery::send(self.app, &self.payment, row, lease).await?;
+        // The one who wrote it down is the first to send it.
+        Ok(Told::by_call(said, Some(1)))
+    }
+
+    /// Something is in the way of sending the rest. What was written down, and nobody has set out to send since, is withdrawn where the lock was lost:
+    /// then it is certain that it never will be. What somebody else has taken up stays as it is, and a retry is told what became of it.
+    async fn stop(
+        &self,
+        error: Error,
+        unsent: &[&Model],
+        ids: &[TransactionId],
+        lease: &Lease,
+    ) -> Result<Transacted, Error> {
+        if !matches!(error, Error::Problem(Problem::LockLost { .. })) {
+            self.close_now(ids, lease).await?;
+            return Err(error);
+        }
+        for row in unsent {
+            answer::record(self.app, &self.payment, row.id, &Told::withdrawn(), async |_| Ok(())).await?;
+        }
+        self.close_now(ids, lease).await?;
+        self.transacted(ids, false).await
+    }
+
+    async fn close_now(&self, ids: &[TransactionId], lease: &Lease) -> Result<(), Error> {
+        let tx = self.app.db.begin_write().await?;
+        order::lock(&tx, &Audience::of_the_server(), self.payment.order_id).await?;
+        self.close(&lease::row(&tx, self.payment.id).await?, ids, lease).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// What recording led to is done under the caller's lock if there is one; its own has been given back.
+    async fn follow_up(&self, recorded: Recorded, lease: &Lease) -> Result<(), Error> {
+        let under_ours = Recorded { unwanted: recorded.unwanted && lease.is_ours(), ..recorded };
+        Box::pin(answer::follow_up(self.app, &self.payment, under_ours)).await?;
+        match recorded.unwanted && !lease.is_ours() {
+            true => Box::pin(reversal::reverse_unwanted(self.app, &self.payment, lease)).await,
+            false => Ok(()),
+        }
     }
 
     /// Ends the work with its last answer: the key, and the lock if it is its own.
@@ -239,21 +290,20 @@ impl Work<'_> {
     async fn end(&self, tx: &DatabaseTransaction, rows: &[Model], now: DateTime<Utc>) -> Result<(), Error> {
         let ids: Vec<TransactionId> = rows.iter().map(|row| row.id).collect();
         match rows.iter().all(is_answered) {
-            true => operation::finish(tx, &self.key, now, problem(rows).as_ref(), self.came_to(&ids)).await,
+            true => operation::finish(tx, &self.key, now, self.problem(rows).as_ref(), self.came_to(&ids)).await,
             false => operation::release(tx, &self.key, now).await,
         }
     }
 
-    /// Leaves the key to a retry: what was written down is found by it.
-    async fn give_up(&self) {
-        let released = async {
-            let tx = self.app.db.begin_write().await?;
-            operation::release(&tx, &self.key, self.app.clock.now()).await?;
-            Ok::<(), Error>(tx.commit().await?)
-        };
-        if let Err(error) = released.await {
-            tracing::warn!(?error, "a key could not be given free; it will run out");
+    /// A decline is a result and no problem (rule P9).
+    fn problem(&self, rows: &[Model]) -> Option<Problem> {
+        if !rows.iter().all(is_answered) {
+            return Some(Problem::OutcomeUnknown);
         }
+        if rows.iter().any(was_withdrawn) {
+            return Some(Problem::LockLost { payment_id: self.payment.id.to_string() });
+        }
+        rows.iter().all(was_never_run).then_some(Problem::ProviderUnavailable)
     }
 
     /// What was recorded under the key, as it is by now (rule I2).
@@ -268,7 +318,7 @@ impl Work<'_> {
         let rows = by_ids(self.app.db.read(), ids).await?;
         let booked = payments::one_booked(self.app.db.read(), self.payment.id).await?;
         let outcome = outcome(&rows, booked.summary()?)?;
-        Ok(Transacted { payment: booked, outcome, replayed, problem: problem(&rows) })
+        Ok(Transacted { payment: booked, outcome, replayed, problem: self.problem(&rows) })
     }
 
     /// Checks everything and says what the summary would be. Everything that was locked for it is let go of unchanged.
@@ -291,14 +341,6 @@ fn is_answered(row: &Model) -> bool {
         Status::Pending | Status::Succeeded | Status::Failed => true,
         Status::Sent | Status::Unknown => false,
     }
-}
-
-/// A decline is a result and no problem (rule P9).
-fn problem(rows: &[Model]) -> Option<Problem> {
-    if !rows.iter().all(is_answered) {
-        return Some(Problem::OutcomeUnknown);
-    }
-    rows.iter().all(was_never_run).then_some(Problem::ProviderUnavailable)
 }
 
 fn outcome(rows: &[Model], summary: PaymentSummary) -> Result<Option<Outcome>, Error> {

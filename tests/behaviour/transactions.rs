@@ -2,17 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Payment, Shop, cents, outcome_of, sums};
+use crate::support::{Payment, Shop, outcome_of, sums};
 
 on_each_database![
     each_of_the_six_moves_what_it_says,
     an_authorization_is_captured_in_parts,
     an_authorization_is_reversed_in_parts,
-    captures_take_from_the_oldest_authorization_first,
-    a_refund_over_two_captures_is_split_oldest_first,
-    a_refund_over_a_capture_and_a_sale_is_split_too,
-    a_transaction_that_is_named_is_the_one_that_is_acted_on,
-    of_a_transaction_that_is_named_no_more_is_taken_than_it_has,
     more_than_is_available_is_refused_with_what_is,
     where_nothing_is_available_it_says_so,
     a_credit_needs_nothing_that_was_captured,
@@ -21,7 +16,6 @@ on_each_database![
     a_hard_decline_is_an_outcome,
     a_declined_charge_is_not_charged_when_it_is_asked_for_again,
     what_was_declined_is_available_again,
-    a_declined_part_of_a_split_shows,
     another_version_than_was_read_is_stale,
     a_payments_version_grows_with_each_step,
     who_asked_and_why_is_in_the_ledger,
@@ -81,96 +75,6 @@ async fn an_authorization_is_reversed_in_parts(shop: Shop) {
     // What is given back may be held anew.
     assert_eq!(outcome_of(&checkout.authorizes(&payment, "29.90").await), "SUCCEEDED 29.90");
     shop.books_agree(&[&payment]).await;
-}
-
-/// What a payment's transactions of one kind act on: how much, on how much.
-async fn shares(shop: &Shop, payment: &Payment, kind: &str) -> Vec<(i64, i64)> {
-    let rows = shop.back_office().sees_transactions(payment).await;
-    let amount = |id: &Value| rows.iter().find(|row| row["id"] == *id).map(|row| cents(&row["amount"]));
-    let of_kind = rows.iter().filter(|row| row["kind"] == kind);
-    of_kind.map(|row| (cents(&row["amount"]), amount(&row["parent"]["id"]).expect("a parent"))).collect()
-}
-
-// rules P3, M5
-async fn captures_take_from_the_oldest_authorization_first(shop: Shop) {
-    let payment = shop.payment("tok_ok").await;
-    let checkout = shop.checkout();
-    checkout.authorizes(&payment, "12.00").await;
-    checkout.authorizes(&payment, "17.90").await;
-
-    let captured = checkout.captures(&payment, "15.00").await;
-
-    assert_eq!(outcome_of(&captured), "SUCCEEDED 15.00");
-    assert_eq!(shares(&shop, &payment, "CAPTURE").await, [(1200, 1200), (300, 1790)]);
-    shop.books_agree(&[&payment]).await;
-}
-
-/// A payment of which 20.00 and 9.90 were captured, in this order.
-async fn captured_twice(shop: &Shop) -> Payment {
-    let payment = shop.authorized().await;
-    for part in ["20.00", "9.90"] {
-        shop.checkout().captures(&payment, part).await;
-    }
-    payment
-}
-
-// rules M5, P4: the provider refuses what exceeds one of its captures, so the shares are right there too
-async fn a_refund_over_two_captures_is_split_oldest_first(shop: Shop) {
-    let payment = captured_twice(&shop).await;
-    let office = shop.back_office();
-
-    let first = office.refunds(&payment, "25.01").await;
-    let second = office.refunds(&payment, "4.89").await;
-
-    assert_eq!([&first, &second].map(outcome_of), ["SUCCEEDED 25.01", "SUCCEEDED 4.89"]);
-    assert_eq!(shares(&shop, &payment, "REFUND").await, [(2000, 2000), (501, 990), (489, 990)]);
-    assert_eq!(second["payment"]["summary"]["fullyRefunded"], true);
-    shop.books_agree(&[&payment]).await;
-}
-
-// rule P3: a refund acts on captures and on sales
-async fn a_refund_over_a_capture_and_a_sale_is_split_too(shop: Shop) {
-    let payment = shop.payment("tok_ok").await;
-    let checkout = shop.checkout();
-    checkout.sells(&payment, "9.90").await;
-    checkout.authorizes(&payment, "20.00").await;
-    checkout.captures(&payment, "20.00").await;
-
-    let refunded = shop.back_office().refunds(&payment, "10.00").await;
-
-    assert_eq!(outcome_of(&refunded), "SUCCEEDED 10.00");
-    assert_eq!(shares(&shop, &payment, "REFUND").await, [(990, 990), (10, 2000)]);
-    shop.books_agree(&[&payment]).await;
-}
-
-/// The id of a payment's n-th transaction.
-async fn nth(shop: &Shop, payment: &Payment, n: usize) -> Value {
-    shop.back_office().sees_transactions(payment).await[n]["id"].clone()
-}
-
-// rule P3
-async fn a_transaction_that_is_named_is_the_one_that_is_acted_on(shop: Shop) {
-    let payment = captured_twice(&shop).await;
-    let second = json!({ "parentTransactionId": nth(&shop, &payment, 2).await });
-
-    let refunded = shop.back_office().moves("refundPayment", &payment, "5.00", second).await;
-
-    assert_eq!(outcome_of(&refunded), "SUCCEEDED 5.00");
-    assert_eq!(shares(&shop, &payment, "REFUND").await, [(500, 990)]);
-    shop.books_agree(&[&payment]).await;
-}
-
-// rules P4, P5
-async fn of_a_transaction_that_is_named_no_more_is_taken_than_it_has(shop: Shop) {
-    let payment = captured_twice(&shop).await;
-    let second = json!({ "parentTransactionId": nth(&shop, &payment, 2).await });
-    let office = shop.back_office();
-
-    let refused = shop
-        .leaving_all_as_it_was(&[&payment], async || office.moves("refundPayment", &payment, "9.91", second).await)
-        .await;
-
-    assert_eq!([outcome_of(&refused), available(&refused)], ["AMOUNT_EXCEEDS_AVAILABLE", "9.90"]);
 }
 
 /// What a problem says is available.
@@ -310,21 +214,6 @@ async fn what_was_declined_is_available_again(shop: Shop) {
     shop.books_agree(&[&payment]).await;
 }
 
-// rules M5, P9: what is told is the part that is furthest from success; the summary has all
-async fn a_declined_part_of_a_split_shows(shop: Shop) {
-    let payment = captured_twice(&shop).await;
-    shop.provider_will("run_transaction", "declined").await;
-
-    let refunded = shop.back_office().refunds(&payment, "25.00").await;
-
-    assert_eq!(outcome_of(&refunded), "FAILED 20.00");
-    assert_eq!(refunded["outcome"]["failure"]["decline"], "SOFT");
-    assert_eq!(sums(&refunded["outcome"]["summary"]), ["29.90", "24.90", "5.00", "0.00"]);
-    let ledger = shop.back_office().sees_ledger(&payment).await;
-    assert_eq!(ledger[3..], ["REFUND FAILED 20.00", "REFUND SUCCEEDED 5.00"]);
-    shop.books_agree(&[&payment]).await;
-}
-
 async fn another_version_than_was_read_is_stale(shop: Shop) {
     let payment = shop.authorized().await;
     let checkout = shop.checkout();
@@ -360,13 +249,13 @@ async fn a_payments_version_grows_with_each_step(shop: Shop) {
 }
 
 async fn who_asked_and_why_is_in_the_ledger(shop: Shop) {
-    let payment = captured_twice(&shop).await;
+    let payment = shop.authorized().await;
     let why = json!({ "source": "returns desk", "sourceEntityType": "return", "sourceEntityId": "R-7" });
 
-    shop.back_office().moves("refundPayment", &payment, "25.00", why).await;
+    shop.checkout().moves("capturePayment", &payment, "25.00", why).await;
 
     let rows = shop.back_office().sees_transactions(&payment).await;
     let told = |row: &Value| ["source", "sourceEntityType", "sourceEntityId"].map(|field| row[field].clone());
-    assert_eq!(rows[3..].iter().map(told).collect::<Vec<_>>(), [["returns desk", "return", "R-7"]; 2]);
+    assert_eq!(told(&rows[1]), ["returns desk", "return", "R-7"]);
     assert_eq!(told(&rows[0]), [(); 3].map(|()| Value::Null));
 }

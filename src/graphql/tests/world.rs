@@ -76,6 +76,8 @@ async fn add_payment(app: &App, order: &order::Model) {
         source_entity_type: None,
         source_entity_id: None,
         fencing_number: Some(2),
+        sends: 1,
+        sent_at: Some(at),
         created_at: at,
         settled_at: Some(at),
     };

@@ -74,7 +74,9 @@ impl Actor {
         }
         let answer = request.send().await.expect("the server answers");
         let status = answer.status().as_u16();
-        (status, answer.text().await.expect("a whole answer"))
+        let body = answer.text().await.expect("a whole answer");
+        self.shop.keeps_answer(&body);
+        (status, body)
     }
 
     /// The whole answer to a GraphQL request: `data` and `errors`.

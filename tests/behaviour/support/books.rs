@@ -68,21 +68,28 @@ pub fn summary_of(payment: i64, rows: &[Value]) -> Value {
     Value::Object(summary)
 }
 
+fn weighs(row: &Value) -> bool {
+    counts(row) || is_unanswered(row)
+}
+
+/// What is held or taken by a ledger, or may be: known and unanswered charges, less what is known to be given back unused.
+pub fn charged(rows: &[Value]) -> i64 {
+    let of = |kind: &str| sum(rows.iter().filter(|row| weighs(row) && row["kind"] == kind));
+    let reversed = sum(rows.iter().filter(|row| counts(row) && row["kind"] == "REVERSE_AUTHORIZE"));
+    of("AUTHORIZE") - reversed + of("AUTHORIZE_AND_CAPTURE")
+}
+
 /// What the bounds of rule P4 say of a ledger, in words where one is passed.
 pub fn broken_bounds(payment: i64, rows: &[Value]) -> Vec<String> {
-    let weighs = |row: &&Value| counts(row) || is_unanswered(row);
     let mut broken = vec![];
     for parent in rows {
-        let children = sum(rows.iter().filter(weighs).filter(|row| row["parent"]["id"] == parent["id"]));
+        let children = sum(rows.iter().filter(|row| weighs(row) && row["parent"]["id"] == parent["id"]));
         if children > cents(&parent["amount"]) {
             broken.push(format!("{children} of {parent}"));
         }
     }
-    let of = |kind: &str| sum(rows.iter().filter(weighs).filter(|row| row["kind"] == kind));
-    let reversed = sum(rows.iter().filter(|row| counts(row) && row["kind"] == "REVERSE_AUTHORIZE"));
-    let charged = of("AUTHORIZE") - reversed + of("AUTHORIZE_AND_CAPTURE");
-    if charged > payment {
-        broken.push(format!("{charged} of a payment of {payment}"));
+    if charged(rows) > payment {
+        broken.push(format!("{} of a payment of {payment}", charged(rows)));
     }
     broken
 }
@@ -103,11 +110,24 @@ fn movements_of(rows: &[Value]) -> Vec<(String, String, i64)> {
 impl Shop {
     /// The summary that the API tells of a payment is what its ledger adds up to, and no bound is passed (rules S1 to S5, P4).
     pub async fn summary_agrees(&self, payment: &Payment) {
-        let office = self.back_office();
-        let (seen, rows) = (office.sees_payment(payment).await, office.sees_transactions(payment).await);
+        let (seen, rows) = self.seen_at_once(payment).await;
         let amount = cents(&seen["amount"]);
         assert_eq!(seen["summary"], summary_of(amount, &rows), "{rows:#?}");
         assert_eq!(broken_bounds(amount, &rows), Vec::<String>::new(), "{rows:#?}");
+    }
+
+    /// A payment and its ledger as they are at one moment: what the provider tells meanwhile makes another version of it.
+    async fn seen_at_once(&self, payment: &Payment) -> (Value, Vec<Value>) {
+        let office = self.back_office();
+        let mut seen = office.sees_payment(payment).await;
+        loop {
+            let rows = office.sees_transactions(payment).await;
+            let after = office.sees_payment(payment).await;
+            if after["version"] == seen["version"] {
+                return (seen, rows);
+            }
+            seen = after;
+        }
     }
 
     /// These payments' ledgers agree with their summaries and, movement by movement, with what money did at the provider, where nothing else moved.

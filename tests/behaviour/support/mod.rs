@@ -11,17 +11,18 @@ mod postgres;
 pub mod process;
 mod setting;
 mod shop;
+pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 pub use self::{
     actor::{Actor, code, outcome},
     acts::{Attempt, Known, tea},
-    books::{broken_bounds, cents, is_unanswered, of_cents, summary_of},
+    books::{cents, charged, of_cents},
     database::{Database, Engine},
     news::News,
     pay::{Payment, euros, outcome_of, sums, with},
-    setting::fresh_file,
+    setting::{fresh_file, say},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
@@ -34,6 +35,7 @@ pub fn run(arguments: &[&str]) -> Output {
 /// A process that listens. Dropped, it is killed by its own number.
 pub struct Process {
     child: Child,
+    log: PathBuf,
     /// `http://127.0.0.1:…`
     pub url: String,
 }
@@ -59,12 +61,22 @@ impl Process {
                 }
             }
         });
-        let mut process = Self { child, url: String::new() };
+        let mut process = Self { child, log, url: String::new() };
         match told.recv_timeout(PATIENCE) {
             Ok(url) => process.url = url,
-            Err(_) => panic!("it does not listen: {}", fs::read_to_string(log).unwrap_or_default()),
+            Err(_) => panic!("it does not listen: {}", process.log()),
         }
         process
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The errors in its log: faults of ours.
+    pub fn errors(&self) -> Vec<String> {
+        self.log().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
     }
 
     /// Asks it to end, as an init system does, and gives how it ended.

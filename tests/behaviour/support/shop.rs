@@ -44,6 +44,8 @@ struct Inner {
     sandbox_url: String,
     clock: Clock,
     statements: Arc<Mutex<Vec<String>>>,
+    /// Every body that was answered to an actor's request.
+    answers: Mutex<Vec<String>>,
     client: reqwest::Client,
     keys: AtomicUsize,
     look: OnceCell<Look>,
@@ -74,6 +76,7 @@ impl Shop {
             url,
             clock,
             statements,
+            answers: Mutex::default(),
             client: client(),
             keys: AtomicUsize::new(1),
             look: OnceCell::new(),
@@ -89,6 +92,7 @@ impl Shop {
             sandbox_url: sandbox_url.to_owned(),
             clock: Clock::System,
             statements: Arc::default(),
+            answers: Mutex::default(),
             client: client(),
             keys: AtomicUsize::new(1),
             look: OnceCell::new(),
@@ -164,6 +168,16 @@ impl Shop {
     /// An idempotency key that was not used in this shop.
     pub fn fresh_key(&self) -> String {
         format!("key-{}", self.0.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Keeps what an actor was answered.
+    pub fn keeps_answer(&self, body: &str) {
+        self.0.answers.lock().unwrap().push(body.to_owned());
+    }
+
+    /// All that actors were answered in this shop.
+    pub fn answers(&self) -> Vec<String> {
+        self.0.answers.lock().unwrap().clone()
     }
 
     // ── what the database was asked, and what is in it ──
