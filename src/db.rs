@@ -2,18 +2,21 @@
 //!
 //! Every write begins here, so that none is begun in a way that SQLite answers with "busy".
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    EntityTrait, ExecResult, QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
     sqlx::{
         Connection,
         postgres::{PgConnectOptions, PgConnection},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
@@ -28,7 +31,51 @@ const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"orderpay");
 
 /// A pool of connections.
 #[derive(Clone, Debug)]
-pub struct Database(DatabaseConnection);
+pub struct Database {
+    pool: DatabaseConnection,
+    /// Where one writes at a time, as in SQLite, those of this process stand in a row here: else each would hold a connection, and sleep and look
+    /// again, until it happens to be the first.
+    writers: Option<Arc<Semaphore>>,
+}
+
+/// A transaction that writes. Dropped without [`WriteTransaction::commit`], it leaves nothing behind.
+pub struct WriteTransaction {
+    tx: DatabaseTransaction,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl WriteTransaction {
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.tx.commit().await
+    }
+
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        self.tx.rollback().await
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for WriteTransaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.tx.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.tx.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.tx.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.tx.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.tx.query_all_raw(statement).await
+    }
+}
 
 impl Database {
     /// Opens a pool; a SQLite file is made where there is none.
@@ -42,24 +89,33 @@ impl Database {
             .test_before_acquire(false)
             .map_sqlx_sqlite_opts(sqlite);
         match connect(&options).await {
-            Ok(pool) => Ok(Self(pool)),
+            Ok(pool) => Ok(Self::of(pool)),
             Err(error) => Err(reason(url).await.unwrap_or(error)),
         }
     }
 
-    /// Where statements that only read run.
-    pub fn read(&self) -> &DatabaseConnection {
-        &self.0
+    fn of(pool: DatabaseConnection) -> Self {
+        let one_at_a_time = pool.get_database_backend() == DbBackend::Sqlite;
+        Self { pool, writers: one_at_a_time.then(|| Arc::new(Semaphore::new(1))) }
     }
 
-    /// A transaction that will write. Dropped without `commit`, it leaves nothing behind.
-    pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+    /// Where statements that only read run.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    /// A transaction that will write.
+    pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
+        let turn = match &self.writers {
+            Some(writers) => Some(turn(writers).await?),
+            None => None,
+        };
         // A deferred transaction that turns to writing fails at once where another writer was quicker; one that asks first waits.
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.0.begin_with_options(options).await
+        Ok(WriteTransaction { tx: self.pool.begin_with_options(options).await?, _turn: turn })
     }
 
     /// What time it is for the database, at this moment: locks know no other clock (rule K3).
@@ -80,14 +136,14 @@ impl Database {
         if tx.get_database_backend() == DbBackend::Postgres {
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
         }
-        Migrator::up(&tx, None).await?;
+        Migrator::up(&tx.tx, None).await?;
         tx.commit().await
     }
 
     /// Whether the database answers and has every step of the schema that this program knows. It may have more: while a newer server is rolled
     /// out, the older ones go on.
     pub async fn is_ready(&self) -> bool {
-        match seaql_migrations::Entity::find().all(&self.0).await {
+        match seaql_migrations::Entity::find().all(&self.pool).await {
             Ok(applied) => {
                 Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name()))
             }
@@ -100,12 +156,18 @@ impl Database {
 
     /// Watches every statement: for tests that count them.
     pub fn watch(&mut self, watcher: impl Fn(&str) + Send + Sync + 'static) {
-        self.0.set_metric_callback(move |info| watcher(&info.statement.sql));
+        self.pool.set_metric_callback(move |info| watcher(&info.statement.sql));
     }
 
     pub async fn close(self) -> Result<(), DbErr> {
-        self.0.close().await
+        self.pool.close().await
     }
+}
+
+/// Waits for the turn to write, as long as SQLite would.
+async fn turn(writers: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
+    let turn = tokio::time::timeout(BUSY_TIMEOUT, Arc::clone(writers).acquire_owned()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| DbErr::Custom("the database is busy writing".into()))
 }
 
 /// Every acknowledged commit survives a power loss (`synchronous = FULL`), and readers don't wait for writers (WAL).

@@ -308,7 +308,7 @@ struct History {
 }
 
 fn history() -> impl Strategy<Value = History> {
-    let steps = prop::collection::vec(any::<Dice>(), 0..20);
+    let steps = prop::collection::vec(any::<Dice>(), 0..24);
     (1_i64..=100, any::<[bool; 4]>(), steps).prop_map(|(payment, [parts, repeats, ends, reverses], steps)| {
         let by = Capabilities {
             partial_capture: parts,
@@ -325,16 +325,9 @@ fn pick<T: Copy>(of: &[T], by: u8) -> T {
     of[usize::from(by) % of.len()]
 }
 
-/// Most answers are good.
-const HEARD: [Heard; 7] = [
-    Heard::Succeeded,
-    Heard::Failed,
-    Heard::Succeeded,
-    Heard::Nothing,
-    Heard::Succeeded,
-    Heard::Pending,
-    Heard::Succeeded,
-];
+/// Half of the answers are good.
+const HEARD: [Heard; 6] =
+    [Heard::Succeeded, Heard::Nothing, Heard::Succeeded, Heard::Failed, Heard::Succeeded, Heard::Pending];
 
 impl History {
     /// Plays it; `look` sees each request, the ledger before, and what it is shared out to.
@@ -342,8 +335,8 @@ impl History {
         let mut ledger = Ledger::of(self.payment);
         for &(deed, kind, size, which, heard) in &self.steps {
             match deed % 8 {
-                0..=4 => {
-                    let kind = pick(&KINDS, kind);
+                0..=5 => {
+                    let kind = pick(&ledger.worth_asking(kind), kind);
                     let amount = euros(1 + i64::from(size) * ledger.about_as_much_as_there_is(kind) / 255);
                     let parent = (which % 8 == 0 && !ledger.rows.is_empty()).then(|| pick(&ledger.ids(), which / 8));
                     let wanted = Wanted { kind, amount, parent };
@@ -354,7 +347,7 @@ impl History {
                         ledger.hear(id, pick(&HEARD, heard.wrapping_mul(1 + u8::try_from(at).unwrap())), &self.by);
                     }
                 }
-                5 | 6 if !ledger.rows.is_empty() => {
+                6 if !ledger.rows.is_empty() => {
                     ledger.hear(pick(&ledger.ids(), which), pick(&HEARD, heard), &self.by);
                 }
                 7 if kind % 4 == 0 => ledger.unwant(),
@@ -372,10 +365,19 @@ impl Ledger {
         self.rows.iter().map(|row| row.id).collect()
     }
 
-    /// And a little more; what starts from nothing takes a part only, so that there are several to act on.
+    fn available(&self, kind: Kind) -> i64 {
+        available(kind, &self.summary()).unwrap_or(self.payment).minor()
+    }
+
+    /// Any kind now and then, else one that there is something for.
+    fn worth_asking(&self, dice: u8) -> Vec<Kind> {
+        KINDS.into_iter().filter(|kind| dice % 16 == 0 || self.available(*kind) > 0).collect()
+    }
+
+    /// And a little more; what acts on nothing takes a part only, so that there are several to act on.
     fn about_as_much_as_there_is(&self, kind: Kind) -> i64 {
-        let available = available(kind, &self.summary()).unwrap_or(self.payment).minor();
-        if kind.parents().is_empty() { available / 2 + 1 } else { available * 9 / 8 + 1 }
+        let available = self.available(kind);
+        if kind.parents().is_empty() { available / 3 + 1 } else { available * 9 / 8 + 1 }
     }
 
     fn left_of(&self, id: TransactionId) -> i64 {
@@ -443,12 +445,12 @@ impl Ledger {
     }
 }
 
-fn cases() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) }
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(17_000))]
 
     // rule M5
     #[test]
@@ -577,7 +579,7 @@ fn the_histories_meet_every_kind_of_answer() {
         });
         assert!(counted.is_ok());
     }
-    assert!(met.iter().all(|times| *times >= 100), "{met:?}");
+    assert!(met.iter().all(|times| *times >= 30), "{met:?}");
 }
 
 const STATUSES: [Status; 5] = [Status::Sent, Status::Pending, Status::Unknown, Status::Succeeded, Status::Failed];
@@ -648,7 +650,7 @@ fn as_the_rules_say(payment: i64, ledger: &[Entry]) -> PaymentSummary {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(100_000))]
 
     // rules S1 to S5
     #[test]
@@ -656,6 +658,10 @@ proptest! {
         let summary = PaymentSummary::of(euros(payment), &ledger).unwrap();
         prop_assert_eq!(summary, as_the_rules_say(payment, &ledger));
     }
+}
+
+proptest! {
+    #![proptest_config(cases(17_000))]
 
     // rules S1 to S5
     #[test]

@@ -13,9 +13,7 @@ use entity::{
     reconciliation::Reason,
     transaction::{ActiveModel, Column, Entity, Failure, Heard, Kind, ManagementState, Model, Status, Undoing},
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr};
 
 use super::{
     attempt,
@@ -28,6 +26,7 @@ use super::{
 use crate::{
     app::App,
     auth::Audience,
+    db::WriteTransaction,
     error::Error,
     provider::{Answer, Answered, CallError},
 };
@@ -176,7 +175,7 @@ pub(super) async fn follow_up(app: &App, payment: &payment::Model, recorded: Rec
     }
 }
 
-pub(super) async fn by_id(tx: &DatabaseTransaction, id: TransactionId) -> Result<Model, Error> {
+pub(super) async fn by_id(tx: &WriteTransaction, id: TransactionId) -> Result<Model, Error> {
     Entity::find_by_id(id).one(tx).await?.ok_or(Error::missing(id))
 }
 
@@ -323,7 +322,7 @@ async fn undo(
 /// The source of what the server asks for of itself.
 pub(super) const SERVER: &str = "server";
 
-pub(super) async fn set_state(tx: &DatabaseTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
+pub(super) async fn set_state(tx: &WriteTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
     let values = ActiveModel { management_state: Set(Some(state)), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
     Ok(())

@@ -15,8 +15,8 @@ use entity::{
     reconciliation,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, JoinType,
-    QueryFilter, QueryOrder, QuerySelect, RelationDef,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, JoinType, QueryFilter,
+    QueryOrder, QuerySelect, RelationDef,
 };
 use url::Url;
 
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
+    db::WriteTransaction,
     error::{Error, Problem, Read},
     provider::PaymentProvider,
 };
@@ -193,7 +194,7 @@ async fn begin(
 }
 
 /// What is due on an order for which a session may be opened; otherwise why none may.
-async fn payable(tx: &DatabaseTransaction, order: &orders::Model, request: &AttemptToPay) -> Result<Money, Error> {
+async fn payable(tx: &WriteTransaction, order: &orders::Model, request: &AttemptToPay) -> Result<Money, Error> {
     may_be_charged(tx, order).await?;
     let ledger = payment::ledger(tx, order.id).await?;
     if ledger.waits_for_a_charge() {
@@ -217,7 +218,7 @@ pub(super) async fn may_be_charged(db: &impl ConnectionTrait, order: &orders::Mo
 }
 
 async fn done(
-    tx: DatabaseTransaction,
+    tx: WriteTransaction,
     key: &Key,
     now: DateTime<Utc>,
     attempt: Model,
@@ -229,14 +230,14 @@ async fn done(
 }
 
 /// Notes that the provider is about to be asked once more.
-async fn touch(tx: &DatabaseTransaction, attempt: &Model, now: DateTime<Utc>) -> Result<(), DbErr> {
+async fn touch(tx: &WriteTransaction, attempt: &Model, now: DateTime<Utc>) -> Result<(), DbErr> {
     let values = attempt::ActiveModel { updated_at: Set(now), ..attempt::ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(tx).await.map(|_| ())
 }
 
 /// Why an attempt as it is now leads to no payment; `None` if it may be paid, was paid, or ended as its status says.
 pub(super) async fn came_to_problem(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: &orders::Model,
     attempt: &Model,
 ) -> Result<Option<Problem>, Error> {
@@ -268,7 +269,7 @@ pub(super) fn came_to(attempt: &Model) -> kept::ActiveModel {
 }
 
 /// What was recorded; and where the attempt is still open, whether it may still be paid.
-async fn replay(tx: &DatabaseTransaction, order: &orders::Model, done: &kept::Model) -> Result<Attempted, Error> {
+async fn replay(tx: &WriteTransaction, order: &orders::Model, done: &kept::Model) -> Result<Attempted, Error> {
     let attempt = match done.attempt_id {
         Some(id) => by_id(tx, id).await?,
         None => None,
@@ -281,13 +282,13 @@ async fn replay(tx: &DatabaseTransaction, order: &orders::Model, done: &kept::Mo
 }
 
 /// The attempt that a request left whose server died (rule I3): it is looked up, not made anew.
-async fn left_by(tx: &DatabaseTransaction, left: &kept::Model) -> Result<Option<Model>, Error> {
+async fn left_by(tx: &WriteTransaction, left: &kept::Model) -> Result<Option<Model>, Error> {
     let Some(id) = left.attempt_id else { return Ok(None) };
     by_id(tx, id).await?.ok_or(Error::missing(id)).map(Some)
 }
 
 async fn write(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: &orders::Model,
     due: Money,
     request: &AttemptToPay,
@@ -337,7 +338,7 @@ async fn write(
 
 /// Takes back the way to whatever session is open on an order that must not be charged any more: whether or not it can be ended at the provider,
 /// nobody is sent there.
-pub(super) async fn hide_open(tx: &DatabaseTransaction, order: OrderId) -> Result<(), DbErr> {
+pub(super) async fn hide_open(tx: &WriteTransaction, order: OrderId) -> Result<(), DbErr> {
     let hidden =
         attempt::ActiveModel { redirect_url: Set(None), client_secret: Set(None), ..attempt::ActiveModel::default() };
     let open = Entity::update_many().set(hidden).filter(Column::OrderId.eq(order));

@@ -7,9 +7,9 @@ use entity::{
     money::Money,
     reconciliation::{Column, Entity, Model, Reason, State},
 };
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::error::Error;
+use crate::{db::WriteTransaction, error::Error};
 
 /// What a case is about.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Question {
 }
 
 /// Opens it.
-pub(super) async fn open(tx: &DatabaseTransaction, question: Question, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn open(tx: &WriteTransaction, question: Question, now: DateTime<Utc>) -> Result<(), Error> {
     let Question { reason, payment, attempt, transaction, expected, reported, words } = question;
     let case = Model {
         id: CaseId::new(now),
@@ -51,7 +51,7 @@ pub(super) async fn open(tx: &DatabaseTransaction, question: Question, now: Date
 }
 
 /// Opens it, unless the same was asked of this transaction before.
-pub(super) async fn open_once(tx: &DatabaseTransaction, question: Question, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn open_once(tx: &WriteTransaction, question: Question, now: DateTime<Utc>) -> Result<(), Error> {
     let asked = Entity::find()
         .filter(Column::TransactionId.eq(question.transaction))
         .filter(Column::Reason.eq(question.reason))

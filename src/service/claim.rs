@@ -7,14 +7,14 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
 };
 
 use crate::{
     app::App,
     auth::{Caller, Scope},
+    db::WriteTransaction,
     error::{Error, Read},
 };
 
@@ -53,7 +53,7 @@ pub async fn claim_anonymous_orders(app: &App, caller: &Caller, claim: Read<Clai
 }
 
 /// Tells of every order that is about to move, in one statement however many they are.
-async fn tell(tx: &DatabaseTransaction, anonymous: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
+async fn tell(tx: &WriteTransaction, anonymous: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
     let told = Statement::from_sql_and_values(
         tx.get_database_backend(),
         "INSERT INTO outbox (topic, order_id, subject_id, created_at)
@@ -65,19 +65,19 @@ async fn tell(tx: &DatabaseTransaction, anonymous: &Owner, now: DateTime<Utc>) -
 }
 
 /// Holds the owner's row, so that no order of theirs is made meanwhile, and gives their count.
-async fn lock(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, Error> {
+async fn lock(tx: &WriteTransaction, owner: &Owner) -> Result<i64, Error> {
     let id = (owner.kind, owner.id.clone());
     let row = owner::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     Ok(row.map_or(0, |row| row.order_count))
 }
 
-async fn lock_or_make(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, Error> {
+async fn lock_or_make(tx: &WriteTransaction, owner: &Owner) -> Result<i64, Error> {
     let row = owner::Model { kind: owner.kind, id: owner.id.clone(), order_count: 0 };
     owner::Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
     lock(tx, owner).await
 }
 
-async fn set_count(tx: &DatabaseTransaction, owner: &Owner, count: i64) -> Result<(), Error> {
+async fn set_count(tx: &WriteTransaction, owner: &Owner, count: i64) -> Result<(), Error> {
     let counted = owner::ActiveModel { order_count: Set(count), ..owner::ActiveModel::default() };
     owner::Entity::update_many()
         .set(counted)
@@ -90,7 +90,7 @@ async fn set_count(tx: &DatabaseTransaction, owner: &Owner, count: i64) -> Resul
 
 /// Puts both owners' orders into one row by creation. The user's orders from before the first claimed one keep their place; the others are
 /// numbered anew, through negative numbers, because each number may stand only once even half way.
-async fn merge(tx: &DatabaseTransaction, anonymous: &Owner, user: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
+async fn merge(tx: &WriteTransaction, anonymous: &Owner, user: &Owner, now: DateTime<Utc>) -> Result<(), Error> {
     let kept = kept_places(tx, anonymous, user).await?;
     let renumber = Statement::from_sql_and_values(
         tx.get_database_backend(),
@@ -122,7 +122,7 @@ async fn merge(tx: &DatabaseTransaction, anonymous: &Owner, user: &Owner, now: D
 }
 
 /// How many of the user's orders keep their place: those before the first one that is not older than the first claimed one.
-async fn kept_places(tx: &DatabaseTransaction, anonymous: &Owner, user: &Owner) -> Result<i64, Error> {
+async fn kept_places(tx: &WriteTransaction, anonymous: &Owner, user: &Owner) -> Result<i64, Error> {
     let kept = Statement::from_sql_and_values(
         tx.get_database_backend(),
         "SELECT COALESCE(MIN(owner_sequence) - 1, (SELECT order_count FROM order_owner WHERE kind = 'USER' AND id = $2)) AS kept

@@ -8,10 +8,7 @@ use entity::{
     id::AttemptId,
     payment, transaction,
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    TryInsertResult,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, TryInsertResult};
 
 use super::{
     answer, attempt as attempts,
@@ -22,6 +19,7 @@ use super::{
 use crate::{
     app::App,
     auth::Audience,
+    db::WriteTransaction,
     error::Error,
     provider::{About, Answer, Notice, SessionNews},
 };
@@ -116,7 +114,7 @@ async fn park(app: &App, provider: &str, event_id: &str, external_id: &str, body
 /// Takes in the events that were kept until this attempt's session was known, oldest first. The order is locked.
 pub(super) async fn take_in_parked(
     app: &App,
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     attempt: AttemptId,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -145,7 +143,7 @@ pub(super) async fn take_in_parked(
 
 /// Notes the event; false if it was taken in before.
 pub(super) async fn remember(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     provider: &str,
     external_id: &str,
     told: &Told,

@@ -12,12 +12,12 @@ use entity::{
     transaction::{Kind, ManagementState},
 };
 use sea_orm::{
-    ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, Statement, Value,
+    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement, Value,
     sea_query::{Expr, ExprTrait},
 };
 
 use super::{lease::HeldLock, outbox};
-use crate::error::Error;
+use crate::{db::WriteTransaction, error::Error};
 
 /// What is to be asked.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ const WITHIN_THE_PARENT: &str = "$5 <= (
         END))";
 
 /// Notes that a payment changed: what somebody read of it is old now.
-pub(super) async fn touch(tx: &DatabaseTransaction, payment: &payment::Model, now: DateTime<Utc>) -> Result<(), DbErr> {
+pub(super) async fn touch(tx: &WriteTransaction, payment: &payment::Model, now: DateTime<Utc>) -> Result<(), DbErr> {
     payment::Entity::update_many()
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::UpdatedAt, Expr::value(now))

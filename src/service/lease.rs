@@ -13,14 +13,13 @@ use entity::{
     lock::{ActiveModel, Busy, Column, Entity, Lost, Model, TokenHash},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::{lock::Token, payment};
 use crate::{
     app::App,
-    db::Database,
+    db::{Database, WriteTransaction},
     error::{Error, Problem},
 };
 
@@ -35,14 +34,14 @@ pub(super) struct Lease {
 
 /// A lock's row, locked in the database until the transaction ends: enough to record what a provider said.
 pub(super) struct LockedRow<'tx> {
-    pub tx: &'tx DatabaseTransaction,
+    pub tx: &'tx WriteTransaction,
     pub payment_id: PaymentId,
 }
 
 /// A lock that stands, with its row locked until the transaction ends: what every write that changes a payment needs (rule K5). Only a lock that was
 /// looked at within this transaction gives one.
 pub(super) struct HeldLock<'tx> {
-    tx: &'tx DatabaseTransaction,
+    tx: &'tx WriteTransaction,
     payment_id: PaymentId,
     fencing_number: i64,
 }
@@ -55,7 +54,7 @@ impl Lease {
 }
 
 impl<'tx> HeldLock<'tx> {
-    pub fn tx(&self) -> &'tx DatabaseTransaction {
+    pub fn tx(&self) -> &'tx WriteTransaction {
         self.tx
     }
 
@@ -69,7 +68,7 @@ impl<'tx> HeldLock<'tx> {
 }
 
 /// Locks the row of a payment's lock, whoever holds the lock.
-pub(super) async fn row(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result<LockedRow<'_>, Error> {
+pub(super) async fn row(tx: &WriteTransaction, payment_id: PaymentId) -> Result<LockedRow<'_>, Error> {
     lock_row(tx, payment_id).await?;
     Ok(LockedRow { tx, payment_id })
 }
@@ -77,7 +76,7 @@ pub(super) async fn row(tx: &DatabaseTransaction, payment_id: PaymentId) -> Resu
 /// Takes the lock for a piece of work, or looks whether the caller's stands (rule K1).
 pub(super) async fn enter<'tx>(
     app: &App,
-    tx: &'tx DatabaseTransaction,
+    tx: &'tx WriteTransaction,
     payment_id: PaymentId,
     token: Option<&Token>,
     purpose: &str,
@@ -121,7 +120,7 @@ pub(super) async fn acquire(
 }
 
 /// Looks whether one could [`enter`], and touches nothing.
-pub(super) async fn look(tx: &DatabaseTransaction, payment_id: PaymentId, token: Option<&Token>) -> Result<(), Error> {
+pub(super) async fn look(tx: &WriteTransaction, payment_id: PaymentId, token: Option<&Token>) -> Result<(), Error> {
     let row = lock_row(tx, payment_id).await?;
     let now = Database::now(tx).await?;
     match token {
@@ -132,7 +131,7 @@ pub(super) async fn look(tx: &DatabaseTransaction, payment_id: PaymentId, token:
 
 /// Takes the lock for this transaction alone, or looks whether the caller's stands: for work that asks no provider.
 pub(super) async fn pass<'tx>(
-    tx: &'tx DatabaseTransaction,
+    tx: &'tx WriteTransaction,
     payment_id: PaymentId,
     token: Option<&Token>,
 ) -> Result<HeldLock<'tx>, Error> {
@@ -155,7 +154,7 @@ pub(super) async fn pass<'tx>(
 
 /// As [`pass`], where the caller's lock may be on this payment or on another one.
 pub(super) async fn pass_if_mine<'tx>(
-    tx: &'tx DatabaseTransaction,
+    tx: &'tx WriteTransaction,
     payment_id: PaymentId,
     token: Option<&Token>,
 ) -> Result<HeldLock<'tx>, Error> {
@@ -164,12 +163,12 @@ pub(super) async fn pass_if_mine<'tx>(
 }
 
 /// The lock of a payment that this transaction makes.
-pub(super) async fn make(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result<(), DbErr> {
+pub(super) async fn make(tx: &WriteTransaction, payment_id: PaymentId) -> Result<(), DbErr> {
     Entity::insert(Model::new(payment_id).into_active_model()).exec_without_returning(tx).await.map(|_| ())
 }
 
 /// Whether work that goes on under a lease may still write, with the row locked for it (rule K5).
-pub(super) async fn hold<'tx>(tx: &'tx DatabaseTransaction, lease: &Lease) -> Result<HeldLock<'tx>, Error> {
+pub(super) async fn hold<'tx>(tx: &'tx WriteTransaction, lease: &Lease) -> Result<HeldLock<'tx>, Error> {
     let payment_id = lease.payment_id;
     let row = lock_row(tx, payment_id).await?;
     let now = Database::now(tx).await?;
@@ -269,7 +268,7 @@ pub(super) fn locked(payment_id: PaymentId, Busy { purpose, expires_at }: Busy, 
     Problem::PaymentLocked { payment_id: payment_id.to_string(), purpose, expires_at, retry_after_ms }
 }
 
-pub(super) async fn lock_row(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result<Model, Error> {
+pub(super) async fn lock_row(tx: &WriteTransaction, payment_id: PaymentId) -> Result<Model, Error> {
     if let Some(row) = Entity::find_by_id(payment_id).lock_exclusive().one(tx).await? {
         return Ok(row);
     }
@@ -279,7 +278,7 @@ pub(super) async fn lock_row(tx: &DatabaseTransaction, payment_id: PaymentId) ->
 }
 
 /// While servers are replaced one by one, an older one may still make payments without their locks.
-async fn make_missing(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result<(), Error> {
+async fn make_missing(tx: &WriteTransaction, payment_id: PaymentId) -> Result<(), Error> {
     payment::by_id(tx, payment_id).await?;
     let row = Model::new(payment_id).into_active_model();
     Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx).await?;
@@ -287,7 +286,7 @@ async fn make_missing(tx: &DatabaseTransaction, payment_id: PaymentId) -> Result
 }
 
 /// The rows of these locks, in the order of the ids, locked in that order until the transaction ends. Each payment has one.
-pub(super) async fn lock_rows(tx: &DatabaseTransaction, ids: &[PaymentId]) -> Result<Vec<Model>, Error> {
+pub(super) async fn lock_rows(tx: &WriteTransaction, ids: &[PaymentId]) -> Result<Vec<Model>, Error> {
     let locked = || {
         let query = Entity::find().filter(Column::PaymentId.is_in(ids.iter().copied()));
         query.order_by_asc(Column::PaymentId).lock_exclusive().all(tx)
@@ -302,7 +301,7 @@ pub(super) async fn lock_rows(tx: &DatabaseTransaction, ids: &[PaymentId]) -> Re
     Ok(locked().await?)
 }
 
-pub(super) async fn write(tx: &DatabaseTransaction, lock: &Model) -> Result<(), DbErr> {
+pub(super) async fn write(tx: &WriteTransaction, lock: &Model) -> Result<(), DbErr> {
     let values = ActiveModel {
         token_hash: Set(lock.token_hash.clone()),
         fencing_number: Set(lock.fencing_number),

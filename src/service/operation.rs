@@ -9,14 +9,15 @@ use entity::{
     operation::{ActiveModel, Column, Entity, Model, State},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, TryInsertResult,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    TryInsertResult,
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     app::App,
     auth::Caller,
+    db::WriteTransaction,
     error::{Error, Problem, Read},
     secret::hex,
 };
@@ -81,7 +82,7 @@ impl Key {
 
 /// Takes the key for this transaction, or tells what it stands for already. `lease` is how long a mutation that has not ended is believed to be
 /// running: longer than all the calls that it may make.
-pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, lease: TimeDelta) -> Result<Start, Error> {
+pub async fn start(tx: &WriteTransaction, key: &Key, now: DateTime<Utc>, lease: TimeDelta) -> Result<Start, Error> {
     let (caller_kind, caller_id, mutation, idempotency_key) = key.id();
     let row = Model {
         caller_kind,
@@ -116,10 +117,17 @@ pub async fn start(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>, leas
 }
 
 /// What a key stands for, without taking it.
-pub async fn look(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
-    let Some(found) = Entity::find_by_id(key.id()).lock_exclusive().one(tx).await? else {
-        return Ok(Start::New);
-    };
+pub async fn look(tx: &WriteTransaction, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+    stands_for(Entity::find_by_id(key.id()).lock_exclusive().one(tx).await?, key, now)
+}
+
+/// What a key stood for a moment ago, without waiting for anybody: what ended then has ended, anything else may be different by now.
+pub async fn peek(db: &impl ConnectionTrait, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+    stands_for(Entity::find_by_id(key.id()).one(db).await?, key, now)
+}
+
+fn stands_for(found: Option<Model>, key: &Key, now: DateTime<Utc>) -> Result<Start, Error> {
+    let Some(found) = found else { return Ok(Start::New) };
     if found.fingerprint != key.fingerprint {
         return Err(Problem::IdempotencyKeyReused.into());
     }
@@ -142,13 +150,13 @@ pub async fn find(app: &App, caller: &Caller, key: Read<String>) -> Result<Optio
 }
 
 /// Notes what a mutation that goes on after this transaction has come to so far.
-pub async fn note(tx: &DatabaseTransaction, key: &Key, came_to: ActiveModel) -> Result<(), Error> {
+pub async fn note(tx: &WriteTransaction, key: &Key, came_to: ActiveModel) -> Result<(), Error> {
     update(tx, key, came_to).await
 }
 
 /// Ends it: a retry gets the same, and nothing runs again.
 pub async fn finish(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     key: &Key,
     now: DateTime<Utc>,
     problem: Option<&Problem>,
@@ -162,7 +170,7 @@ pub async fn finish(
 }
 
 /// Leaves it unfinished and free for a retry to take up.
-pub async fn release(tx: &DatabaseTransaction, key: &Key, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn release(tx: &WriteTransaction, key: &Key, now: DateTime<Utc>) -> Result<(), Error> {
     let freed = ActiveModel { lease_expires_at: Set(now), ..ActiveModel::default() };
     update(tx, key, freed).await
 }
@@ -173,7 +181,7 @@ pub fn problem(operation: &Model) -> Result<Option<Problem>, Error> {
     kept.map_err(|error| Error::Fault(format!("a kept problem can't be read: {error}")))
 }
 
-async fn update(tx: &DatabaseTransaction, key: &Key, values: ActiveModel) -> Result<(), Error> {
+async fn update(tx: &WriteTransaction, key: &Key, values: ActiveModel) -> Result<(), Error> {
     let (caller_kind, caller_id, mutation, idempotency_key) = key.id();
     Entity::update_many()
         .set(values)

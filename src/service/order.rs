@@ -15,8 +15,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    SqlErr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, SqlErr,
     sea_query::{Expr, ExprTrait, OnConflict},
 };
 
@@ -32,6 +31,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
+    db::WriteTransaction,
     error::{Error, Problem, Read},
 };
 
@@ -136,7 +136,7 @@ fn breaks_number(error: &DbErr) -> bool {
 
 /// The next place in the owner's row of orders. Holds the owner's row until the transaction ends: their orders are made one after the
 /// other.
-async fn next_sequence(tx: &DatabaseTransaction, owner: &Owner) -> Result<i64, DbErr> {
+async fn next_sequence(tx: &WriteTransaction, owner: &Owner) -> Result<i64, DbErr> {
     let first = owner::Model { kind: owner.kind, id: owner.id.clone(), order_count: 1 };
     let count = Expr::col((owner::Entity, owner::Column::OrderCount)).add(1);
     let counted = owner::Entity::insert(first.into_active_model())
@@ -171,7 +171,7 @@ pub async fn snapshots(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec
 }
 
 /// The order with its row locked until the transaction ends.
-pub(super) async fn lock(tx: &DatabaseTransaction, audience: &Audience, id: OrderId) -> Result<Model, Error> {
+pub(super) async fn lock(tx: &WriteTransaction, audience: &Audience, id: OrderId) -> Result<Model, Error> {
     let query = Entity::find_by_id(id).lock_exclusive();
     let found = reached_by(query, audience).one(tx).await?;
     found.ok_or(Problem::OrderNotFound.into())
@@ -261,7 +261,7 @@ fn touched(changed: &Model) -> ActiveModel {
     ActiveModel { version: Set(changed.version), updated_at: Set(changed.updated_at), ..ActiveModel::default() }
 }
 
-async fn write(tx: &DatabaseTransaction, changed: &Model, values: ActiveModel) -> Result<(), Error> {
+async fn write(tx: &WriteTransaction, changed: &Model, values: ActiveModel) -> Result<(), Error> {
     let query = Entity::update_many().set(values).filter(Column::Id.eq(changed.id));
     let written = query.filter(Column::Version.eq(changed.version - 1)).exec(tx).await?.rows_affected;
     if written != 1 {
@@ -309,7 +309,7 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
 
 async fn cancel_now(
     app: &App,
-    tx: DatabaseTransaction,
+    tx: WriteTransaction,
     order: Model,
     reason: Option<String>,
     token: Option<&Token>,
@@ -372,7 +372,7 @@ pub(super) enum Payable {
 
 /// Marks a locked order that awaits payment as paid and takes its snapshot, if captured money covers its total (rules O6, T4).
 pub(super) async fn pay_if_covered(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: Model,
     attempt_id: Option<AttemptId>,
     now: DateTime<Utc>,

@@ -5,12 +5,14 @@ use entity::{
     id::OrderId,
     outbox::{ActiveModel, Entity, Topic},
 };
-use sea_orm::{ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use uuid::Uuid;
+
+use crate::db::WriteTransaction;
 
 /// Notes that these belonging to one order changed.
 pub async fn tell(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order_id: OrderId,
     now: DateTime<Utc>,
     changes: &[(Topic, Uuid)],

@@ -16,7 +16,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
 };
 
 use super::{
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
+    db::WriteTransaction,
     error::{Error, Problem, Read},
 };
 
@@ -104,11 +105,7 @@ fn key(caller: &Caller, new: &NewPayment, idempotency_key: &str) -> Result<Key, 
 }
 
 /// Writes a new payment, and the lock that it is worked on under.
-pub(super) async fn insert(
-    tx: &DatabaseTransaction,
-    payment: &Model,
-    method: Option<MethodToken>,
-) -> Result<(), Error> {
+pub(super) async fn insert(tx: &WriteTransaction, payment: &Model, method: Option<MethodToken>) -> Result<(), Error> {
     Entity::insert(payment.clone().into_active_model()).exec_without_returning(tx).await?;
     if let Some(method) = method {
         let values = method::ActiveModel { method_token: Set(Some(method)), ..method::ActiveModel::default() };
@@ -199,7 +196,7 @@ fn check_amount(payment: &Model, amount: Money, ledger: &[Transaction]) -> Resul
 }
 
 /// What a shopper was asked for on a provider's page stays what they were asked for.
-async fn check_method(tx: &DatabaseTransaction, payment: &Model) -> Result<(), Error> {
+async fn check_method(tx: &WriteTransaction, payment: &Model) -> Result<(), Error> {
     let method = method::Entity::find_by_id(payment.id).one(tx).await?;
     match method.and_then(|row| row.method_token) {
         Some(_) => Ok(()),
@@ -271,7 +268,7 @@ fn check_money(payment: &Model, ledger: &[Transaction]) -> Result<(), Error> {
 }
 
 /// A payment that something may be begun on.
-async fn active(tx: &DatabaseTransaction, id: PaymentId, expected: Option<i32>) -> Result<Model, Error> {
+async fn active(tx: &WriteTransaction, id: PaymentId, expected: Option<i32>) -> Result<Model, Error> {
     let payment = payments::by_id(tx, id).await?;
     if payment.status == Status::Archived {
         return Err(Problem::PaymentArchived.into());

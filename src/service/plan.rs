@@ -11,11 +11,12 @@ use entity::{
     summary::{Entry, PaymentSummary, capturable, chargeable},
     transaction::{Kind, Model, Status},
 };
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{attempt, lock::expect_version, payment as payments, transaction::TransactionRequest};
 use crate::{
     app::App,
+    db::WriteTransaction,
     error::{Error, Problem},
 };
 
@@ -31,7 +32,7 @@ pub(super) struct Plan {
 /// Checks a request against the payment, its ledger, the provider and the order.
 pub(super) async fn plan(
     app: &App,
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: &order::Model,
     kind: Kind,
     request: &TransactionRequest,
@@ -47,6 +48,9 @@ pub(super) async fn plan(
     }
     let provider = app.providers.named(&payment.provider);
     let capabilities = provider.ok_or_else(|| Problem::unknown_provider(&payment.provider))?.capabilities();
+    if kind.charges() && order.status == order::Status::Cancelled {
+        return Err(Problem::OrderCancelled.into());
+    }
     let ledger = payments::transactions(tx, payment.id).await?;
     let wanted = Wanted { kind, amount: request.amount, parent: request.parent };
     let shares = share_out(wanted, payment.amount(), &ledger, &capabilities)?;
@@ -65,7 +69,7 @@ pub(super) async fn plan(
 
 impl Plan {
     /// Only a payment with a method of its own can be charged, or credited, without the shopper.
-    async fn check_method(&self, tx: &DatabaseTransaction) -> Result<(), Error> {
+    async fn check_method(&self, tx: &WriteTransaction) -> Result<(), Error> {
         if !self.kind.parents().is_empty() {
             return Ok(());
         }
@@ -81,7 +85,7 @@ impl Plan {
     }
 
     /// A call that failed and then was reported to have succeeded is not made good by another one: somebody has to look first (rule P2).
-    async fn check_cases(&self, tx: &DatabaseTransaction) -> Result<(), Error> {
+    async fn check_cases(&self, tx: &WriteTransaction) -> Result<(), Error> {
         if self.kind.charges() {
             return Ok(());
         }
@@ -150,7 +154,7 @@ fn refused(refusal: Refusal, request: &TransactionRequest, payment: &payment::Mo
 /// Two payments for the whole order, or a payment and an open attempt, can't both charge it; and no more is captured than the order, and the payment,
 /// cost by now.
 async fn check_order(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: &order::Model,
     payment: &payment::Model,
     kind: Kind,

@@ -8,10 +8,7 @@ use entity::{
     method, order as orders, payment,
     transaction::{ActiveModel, Column, Entity, ManagementState, Model, Status, UNANSWERED},
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    QueryOrder,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
     answer::{self, Recorded, Told},
@@ -21,6 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
+    db::WriteTransaction,
     error::Error,
     provider::{Answer, CallError, PaymentProvider, TransactionRequest},
 };
@@ -112,7 +110,7 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
 }
 
 /// Whether a charge that was never carried out is still to be.
-async fn is_wanted(tx: &DatabaseTransaction, transaction: &Model) -> Result<bool, Error> {
+async fn is_wanted(tx: &WriteTransaction, transaction: &Model) -> Result<bool, Error> {
     let payment = payments::by_id(tx, transaction.payment_id).await?;
     let order = order::by_id(tx, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
     let is_open = order.status == orders::Status::AwaitingPayment

@@ -5,12 +5,11 @@
 use chrono::{DateTime, Utc};
 use entity::{
     id::{OrderId, TransactionId},
-    money::Money,
-    payment,
+    money::{Money, MoneyError},
+    order as orders, payment,
     share::rest,
-    transaction::{Column, Entity, Kind, ManagementState, Model, Status, Undoing},
+    transaction::{Kind, ManagementState, Model, Status, Undoing},
 };
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
     answer::{self, SERVER, Told, set_state},
@@ -19,7 +18,7 @@ use super::{
     lock::Token,
     order, payment as payments, recovery, transaction,
 };
-use crate::{app::App, auth::Audience, error::Error};
+use crate::{app::App, auth::Audience, db::WriteTransaction, error::Error};
 
 /// Marks a payment's authorizations as unwanted, those that are still unanswered too, and gives the ids of what is to be sent for those of which a part
 /// was captured already: they count on, and the rest of them is reversed.
@@ -42,12 +41,13 @@ pub(super) async fn mark_unwanted(
     Ok(rests)
 }
 
-/// Reverses what is marked, one after the other; stops where the provider can't be asked, and leaves the mark.
+/// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other. Stops where a reversal does not come
+/// to a good end: the mark stays, or a case is open.
 pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease: &Lease) -> Result<(), Error> {
     while let Some(reversal) = begin_next(app, payment, lease).await? {
         send(app, payment, reversal, lease).await?;
         let sent = transaction::by_ids(app.db.read(), &[reversal]).await?.pop();
-        if sent.is_none_or(|sent| answer::was_never_run(&sent)) {
+        if sent.is_none_or(|sent| sent.status == Status::Failed) {
             tracing::warn!(payment = %payment.id, "what is not wanted can't be reversed at this moment");
             return Ok(());
         }
@@ -55,24 +55,45 @@ pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease:
     Ok(())
 }
 
-/// Writes down the reversal of the next one that is marked.
+/// Writes down the next reversal.
 async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
-    order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
+    let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let held = lease::hold(&tx, lease).await?;
-    let marked = Entity::find()
-        .filter(Column::PaymentId.eq(payment.id))
-        .filter(Column::Status.eq(Status::Succeeded))
-        .filter(Column::ManagementState.eq(ManagementState::RequiresReversal))
-        .order_by_asc(Column::Id);
-    let Some(unwanted) = marked.one(&tx).await? else { return Ok(None) };
+    let payment = payments::by_id(&tx, payment.id).await?;
+    let ledger = payments::transactions(&tx, payment.id).await?;
+    let is_closed = payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled;
     let now = app.clock.now();
-    set_state(&tx, &unwanted, ManagementState::ReversalInProgress).await?;
-    let state = Some(ManagementState::ReversalTransaction);
-    let id = write(&held, &unwanted, unwanted.amount(), state, now).await?;
-    intent::touch(&tx, payment, now).await?;
+    let id = match next(&ledger, is_closed)? {
+        None => return Ok(None),
+        Some((unwanted, left)) if left == unwanted.amount() => {
+            set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
+            let state = Some(ManagementState::ReversalTransaction);
+            write(&held, unwanted, left, state, now).await?
+        }
+        Some((used, left)) => write(&held, used, left, None, now).await?,
+    };
+    intent::touch(&tx, &payment, now).await?;
     tx.commit().await?;
     Ok(Some(id))
+}
+
+/// The next authorization of which something is to be given back, and how much: all of it where it is marked, or where nothing of it was used and
+/// the payment is closed; the rest of what was used, once.
+fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, MoneyError> {
+    let held = |row: &&Model| row.kind == Kind::Authorize && row.status == Status::Succeeded;
+    for row in ledger.iter().filter(held) {
+        let left = rest(row, ledger)?;
+        let is_marked = row.management_state == Some(ManagementState::RequiresReversal);
+        let may_be = ManagementState::on(row.management_state, Undoing::Unwanted).is_some();
+        let refused = ledger.iter().any(|child| {
+            child.parent_id == Some(row.id) && child.status == Status::Failed && child.source.as_deref() == Some(SERVER)
+        });
+        if is_marked || (is_closed && may_be && left.minor() > 0 && !refused) {
+            return Ok(Some((row, left)));
+        }
+    }
+    Ok(None)
 }
 
 async fn write(
@@ -118,7 +139,7 @@ pub(super) async fn reverse_unwanted_if_free(
 
 /// Marks the authorizations of all payments of an order that is being cancelled, whose row is locked; gives those of which some are to be reversed.
 pub(super) async fn mark_order(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     order: OrderId,
     token: Option<&Token>,
     now: DateTime<Utc>,

@@ -17,7 +17,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
+    db::WriteTransaction,
     error::{Error, Problem, Read},
     provider::{Session, SessionNews},
 };
@@ -168,7 +169,7 @@ pub(super) fn settled(attempt: Model, order: order::Model, effect: Effect) -> Se
 }
 
 /// An attempt and its order as they are now.
-pub(super) async fn subject(tx: &DatabaseTransaction, id: AttemptId) -> Result<(Model, order::Model), Error> {
+pub(super) async fn subject(tx: &WriteTransaction, id: AttemptId) -> Result<(Model, order::Model), Error> {
     let attempt = attempts::by_id(tx, id).await?.ok_or(Error::missing(id))?;
     let order = by_id(tx, attempt.order_id).await?.ok_or(Error::missing(attempt.order_id))?;
     Ok((attempt, order))
@@ -176,7 +177,7 @@ pub(super) async fn subject(tx: &DatabaseTransaction, id: AttemptId) -> Result<(
 
 /// Takes news in within a transaction that holds the order's row.
 pub(super) async fn take_in_within(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     id: AttemptId,
     told: &Told,
     now: DateTime<Utc>,
@@ -235,7 +236,7 @@ async fn compare_money(
 }
 
 /// Whether this report of money was refused before.
-async fn case_of(tx: &DatabaseTransaction, attempt: &Model, amount: Money) -> Result<bool, Error> {
+async fn case_of(tx: &WriteTransaction, attempt: &Model, amount: Money) -> Result<bool, Error> {
     use reconciliation::Column as Case;
     let known = reconciliation::Entity::find()
         .filter(Case::AttemptId.eq(attempt.id))

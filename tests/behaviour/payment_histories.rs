@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Payment, Shop, cents, charged, eventually, of_cents, outcome_of, with};
+use crate::support::{Actor, Payment, Shop, cents, charged, euros, eventually, of_cents, outcome_of, with};
 
 on_each_database![whatever_happens_the_books_agree];
 
@@ -123,7 +123,8 @@ impl<'a> History<'a> {
             let amount = of_cents(500 + dice.cents(TOTAL - 500));
             payments.push(shop.payment_on(&order, &amount, dice.pick(&METHODS)).await);
         }
-        let service = shop.service(&["orders:read", "payments:write", "payments:capture", "payments:refund", "payments:credit"]);
+        let service =
+            shop.service(&["orders:read", "payments:write", "payments:capture", "payments:refund", "payments:credit"]);
         Self { shop, service, dice, payments, sent: vec![], log: vec![] }
     }
 
@@ -164,10 +165,16 @@ impl<'a> History<'a> {
             }
             "updatePayment" => {
                 let amount = of_cents(500 + self.dice.cents(TOTAL));
-                let change = json!({ "amount": crate::support::euros(&amount) });
-                (at, "updatePayment", self.service.changes_payment(&payment, change).await)
+                let changed = self.service.changes_payment(&payment, json!({ "amount": euros(&amount) })).await;
+                // What it made unwanted is given back before anything else goes wrong.
+                self.settles(&payment).await;
+                (at, "updatePayment", changed)
             }
-            "archivePayment" => (at, "archivePayment", self.service.archives(&payment).await),
+            "archivePayment" => {
+                let archived = self.service.archives(&payment).await;
+                self.settles(&payment).await;
+                (at, "archivePayment", archived)
+            }
             verb => {
                 let most = if self.dice.below(4) == 0 { TOTAL + 100 } else { self.available(&payment, verb).await + 1 };
                 let amount = of_cents(self.dice.cents(most));
@@ -209,7 +216,10 @@ impl<'a> History<'a> {
         let outcome = outcome_of(payload);
         let end = outcome.split(' ').next().unwrap_or_default();
         let known = ["SUCCEEDED", "FAILED", "PENDING", "UNKNOWN"].contains(&end) || ENDS.contains(&end);
-        println!("{seed}: payment {at}: {}{verb}: {outcome}", self.log.drain(..).map(|line| line + "; ").collect::<String>());
+        println!(
+            "{seed}: payment {at}: {}{verb}: {outcome}",
+            self.log.drain(..).map(|line| line + "; ").collect::<String>()
+        );
         assert!(known, "{payload}");
     }
 
@@ -237,8 +247,10 @@ impl<'a> History<'a> {
         let _ = request.bearer_auth(key).json(&json!({})).send().await;
     }
 
-    /// Whatever comes next settles what is unanswered (rule R2): here it is more than there is.
+    /// Whatever comes next settles what is unanswered (rule R2): here it is more than there is. What never was sent and is not wanted any more is given
+    /// up once nobody can be about to send it.
     async fn settles(&self, payment: &Payment) {
+        self.shop.moves_time_by(chrono::Duration::minutes(1));
         eventually("all is answered", async || {
             self.service.authorizes(payment, "1000.00").await;
             let seen = self.service.sees_payment(payment).await;

@@ -98,7 +98,12 @@ async fn races(
     });
     let (answers, met): (Vec<Vec<String>>, Vec<usize>) = done.await.into_iter().unzip();
     let close = met.iter().filter(|met| **met > 0).count();
-    say(&format!("{} x {}: {close} of {ROUNDS} rounds were close; {:?}", contenders.len(), contenders[0], begun.elapsed()));
+    say(&format!(
+        "{} x {}: {close} of {ROUNDS} rounds were close; {:?}",
+        contenders.len(),
+        contenders[0],
+        begun.elapsed()
+    ));
     let expected: Vec<String> = expected.iter().map(|answer| (*answer).to_owned()).collect();
     assert_eq!(counted(answers), BTreeMap::from([(expected, ROUNDS)]), "{:#?}", track.errors());
     // Where nobody is ever in anybody's way, nothing is proved.
@@ -191,7 +196,10 @@ async fn one_key_sent_twenty_times_at_once_has_one_effect(shop: Shop) {
 
     let mut firsts = counted(answers.iter().flatten().map(String::as_str));
     let (running, again) = (firsts.remove("OPERATION_IN_PROGRESS"), firsts.remove("SUCCEEDED, again"));
-    say(&format!("one key 20 times: {running:?} found it running, {again:?} got what came of it; {:?}", begun.elapsed()));
+    say(&format!(
+        "one key 20 times: {running:?} found it running, {again:?} got what came of it; {:?}",
+        begun.elapsed()
+    ));
     assert_eq!(firsts, BTreeMap::from([("SUCCEEDED", ROUNDS)]), "{:#?}", track.errors());
     assert!(answers.iter().all(|answers| answers.iter().any(|answer| answer == "SUCCEEDED")));
     assert!(running.is_some_and(|running| running > ROUNDS), "hardly any was sent while another was running");

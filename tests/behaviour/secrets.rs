@@ -195,7 +195,8 @@ fn not_in_the_answers(shop: &Shop, secrets: &[String], locks: &[String]) {
     assert!(answers.len() > 50, "{}", answers.len());
     for answer in &answers {
         let parsed: Value = serde_json::from_str(answer).unwrap_or_default();
-        let gives_locks = ["lockPayments", "extendPaymentLocks"].iter().any(|of| parsed["data"][of]["locks"].is_array());
+        let gives_locks =
+            ["lockPayments", "extendPaymentLocks"].iter().any(|of| parsed["data"][of]["locks"].is_array());
         for secret in secrets.iter().filter(|secret| answer.contains(secret.as_str())) {
             assert!(gives_locks && locks.contains(secret), "{secret} is answered: {answer}");
         }
@@ -208,11 +209,14 @@ async fn places(shop: &Shop, text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for table in look.tables().await {
         let (columns, as_text) = match shop.engine() {
-            Engine::Sqlite => {
-                (format!("SELECT name FROM pragma_table_info('{table}')"), "CASE typeof(COL) WHEN 'blob' THEN hex(COL) ELSE CAST(COL AS text) END")
-            }
+            Engine::Sqlite => (
+                format!("SELECT name FROM pragma_table_info('{table}')"),
+                "CASE typeof(COL) WHEN 'blob' THEN hex(COL) ELSE CAST(COL AS text) END",
+            ),
             Engine::Postgres => (
-                format!("SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = '{table}'"),
+                format!(
+                    "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = '{table}'"
+                ),
                 "COL::text",
             ),
         };

@@ -72,10 +72,14 @@ fn weighs(row: &Value) -> bool {
     counts(row) || is_unanswered(row)
 }
 
-/// What is held or taken by a ledger, or may be: known and unanswered charges, less what is known to be given back unused.
+/// What is held or taken by a ledger, or may be: known and unanswered charges, less what is given back unused. What the server itself is about to give
+/// back, because its payment has another amount now, is not wanted any more.
 pub fn charged(rows: &[Value]) -> i64 {
     let of = |kind: &str| sum(rows.iter().filter(|row| weighs(row) && row["kind"] == kind));
-    let reversed = sum(rows.iter().filter(|row| counts(row) && row["kind"] == "REVERSE_AUTHORIZE"));
+    let gone = |row: &&Value| {
+        counts(row) || (is_unanswered(row) && row["managementState"].is_null() && row["source"] == "server")
+    };
+    let reversed = sum(rows.iter().filter(gone).filter(|row| row["kind"] == "REVERSE_AUTHORIZE"));
     of("AUTHORIZE") - reversed + of("AUTHORIZE_AND_CAPTURE")
 }
 

@@ -81,6 +81,24 @@ impl Look {
         self.connection.execute_unprepared(sql).await.expect(sql);
     }
 
+    /// Whether nobody stands still in the middle of a transaction that writes.
+    pub async fn is_at_rest(&self) -> bool {
+        match self.engine {
+            // Only one can be in one: is it free for us?
+            Engine::Sqlite => {
+                self.run("PRAGMA busy_timeout = 100").await;
+                let free = self.connection.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await;
+                self.run("PRAGMA busy_timeout = 5000").await;
+                free.is_ok()
+            }
+            Engine::Postgres => {
+                let sql = "SELECT count(*) AS n FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+                self.number(sql).await == 0
+            }
+        }
+    }
+
     fn statement(&self, sql: &str) -> Statement {
         let backend = match self.engine {
             Engine::Sqlite => DbBackend::Sqlite,

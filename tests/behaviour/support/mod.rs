@@ -2,8 +2,10 @@
 
 mod actor;
 mod acts;
+mod auditor;
 mod books;
 mod database;
+pub mod gate;
 pub mod mall;
 mod news;
 mod pay;
