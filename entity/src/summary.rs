@@ -82,9 +82,16 @@ impl PaymentSummary {
             pending: money(pending.all())?,
             stuck_in_reversal: money(stuck)?,
             // What is being undone counts no more, while an unanswered call that undoes it, or is to be undone, does: that is no broken bound.
-            sound: [to_charge + undoing.authorize, to_capture + undoing.reverse, to_refund, held, captured]
-                .iter()
-                .all(|minor| *minor >= 0),
+            // What may be given back by a call that is unanswered may be gone already, where the payment's amount was lowered.
+            sound: [
+                to_charge + undoing.authorize + pending.reverse,
+                to_capture + undoing.reverse,
+                to_refund,
+                held,
+                captured,
+            ]
+            .iter()
+            .all(|minor| *minor >= 0),
         })
     }
 }

@@ -1,10 +1,10 @@
 //! The lock-and-charge protocol, walked through whole: every order of events, every crash and every expiry of small worlds.
 //!
 //! Three server processes want to capture all of a payment's one authorization; there are two payments. Their steps are those of `service/lease.rs`
-//! (enter, hold, keep, leave, pass), `service/work.rs` (begin, send), `service/recovery.rs` (settle, ask after) and `service/answer.rs` (record), rules
-//! K1, K5, K7, P6 to P8 and R2: in one database transaction take the lock or check it, and write the capture as SENT if the bounds allow it, or first
-//! settle what is unanswered; look whether the lock still stands; send; record what was heard and give the lock back. Locks and statuses change by
-//! `entity::lock::Model` and `entity::transaction::Status` themselves, never by a copy.
+//! (enter, hold, still_stands, keep, leave, pass), `service/work.rs` (begin, send, stop), `service/recovery.rs` (settle, ask_after, repeat) and
+//! `service/answer.rs` (record), rules K1, K5, K7, P6 to P8 and R2: in one database transaction take the lock or check it, and write the capture as
+//! SENT if the bounds allow it, or else settle first what is unanswered; look whether the lock still stands; send, or withdraw; record what was heard and
+//! give the lock back. Locks and statuses change by `entity::lock::Model` and `entity::transaction::Status` themselves, never by a copy.
 //!
 //! Modelled: locks of one's own, a caller's lock with two requests inside it, verbs that are done within one database transaction; a process that
 //! dies between any two database transactions or calls, and starts anew with its next job and nothing in memory; locks that run out at any instant,
@@ -719,7 +719,8 @@ fn three_processes_capture_each_of_two_payments_once() {
 
 #[test]
 fn two_requests_within_a_callers_lock_capture_once() {
-    passes(Protocol { work: &[CALLERS_LOCK, &[Job::CaptureInLockOf(0, 0)], &[Job::Capture(0)]], ..SOUND });
+    let work = &[CALLERS_LOCK, &[Job::CaptureInLockOf(0, 0)], &[Job::PassThrough(0)]];
+    passes(Protocol { work, crashes: 1, ttl: TWO_TICKS, ..SOUND });
 }
 
 #[test]
@@ -731,17 +732,6 @@ fn who_starts_anew_with_nothing_in_memory_captures_once() {
 fn work_within_one_database_transaction_fences_off_what_was_begun_before() {
     let work = &[CALLERS_LOCK, &[Job::Capture(0)], &[Job::PassThrough(0)]];
     passes(Protocol { work, crashes: 1, ttl: TWO_TICKS, ..SOUND });
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn a_larger_world_holds_nothing_new() {
-    let work: Work = &[
-        &[Job::LockAndCapture(0), Job::Capture(1)],
-        &[Job::Capture(0), Job::Capture(1)],
-        &[Job::CaptureInLockOf(0, 0)],
-    ];
-    passes(Protocol { work, ..SOUND });
 }
 
 /// The shortest way to where the property doesn't hold.

@@ -126,11 +126,13 @@ fn a_refund_is_shared_out_over_two_captures_oldest_first() {
 
 // rule P3
 #[test]
-fn what_was_made_in_the_same_second_goes_by_its_id() {
+fn age_goes_before_the_id_and_the_id_where_the_age_is_the_same() {
     let mut ledger = Ledger::of(100);
     let sales = [10, 20].map(|minor| ledger.succeeded(Kind::AuthorizeAndCapture, None, minor));
     assert_eq!(ledger.rows[0].created_at, ledger.rows[1].created_at);
     assert_eq!(ledger.share(Kind::Refund, 11, None, &ABLE), shares([(sales[0], 10), (sales[1], 1)]));
+    ledger.row(sales[1]).created_at -= TimeDelta::seconds(1);
+    assert_eq!(ledger.share(Kind::Refund, 21, None, &ABLE), shares([(sales[1], 20), (sales[0], 1)]));
 }
 
 // rule P3
@@ -193,6 +195,16 @@ fn what_is_about_to_be_reversed_is_passed_over() {
     assert_eq!(ledger.share(Kind::Capture, 51, None, &ABLE), Err(Refusal::Exceeds(euros(50))));
 }
 
+// rule S1
+#[test]
+fn what_was_itself_reversed_takes_nothing_from_its_parent() {
+    let mut ledger = Ledger::of(100);
+    let sale = ledger.succeeded(Kind::AuthorizeAndCapture, None, 100);
+    let refund = ledger.succeeded(Kind::Refund, Some(sale), 30);
+    ledger.row(refund).management_state = Some(ManagementState::Reversed);
+    assert_eq!(ledger.share(Kind::Refund, 100, None, &ABLE), shares([(sale, 100)]));
+}
+
 #[test]
 fn no_more_calls_are_made_than_fit_one_request() {
     let mut ledger = Ledger::of(100);
@@ -243,12 +255,13 @@ fn without_repeated_captures_a_hold_is_captured_from_once() {
     let by = Capabilities { repeated_capture: false, ..ABLE };
     let unsupported = Refusal::Unsupported("can capture from an authorization only once");
     ledger.add(Kind::Capture, Some(first), euros(10), Status::Failed);
-    assert_eq!(ledger.share(Kind::Capture, 1, None, &by), shares([(first, 1)]), "one that failed was none");
+    ledger.succeeded(Kind::ReverseAuthorize, Some(first), 10);
+    assert_eq!(ledger.share(Kind::Capture, 1, None, &by), shares([(first, 1)]), "neither of these was a capture");
     ledger.add(Kind::Capture, Some(first), euros(10), Status::Pending);
     assert_eq!(ledger.share(Kind::Capture, 1, Some(first), &by), Err(unsupported.clone()));
     assert_eq!(ledger.share(Kind::Capture, 40, None, &by), shares([(second, 40)]), "the other hold is untouched");
     assert_eq!(ledger.share(Kind::Capture, 41, None, &by), Err(unsupported));
-    assert_eq!(ledger.share(Kind::ReverseAuthorize, 50, None, &by), shares([(first, 50)]));
+    assert_eq!(ledger.share(Kind::ReverseAuthorize, 40, None, &by), shares([(first, 40)]));
 }
 
 // rule P10
@@ -371,7 +384,7 @@ impl Ledger {
 
     /// Any kind now and then, else one that there is something for.
     fn worth_asking(&self, dice: u8) -> Vec<Kind> {
-        KINDS.into_iter().filter(|kind| dice % 16 == 0 || self.available(*kind) > 0).collect()
+        KINDS.into_iter().filter(|kind| dice.is_multiple_of(16) || self.available(*kind) > 0).collect()
     }
 
     /// And a little more; what acts on nothing takes a part only, so that there are several to act on.

@@ -47,6 +47,7 @@ impl Query {
     }
 
     /// Any order, payment or payment attempt by its id, as Relay refetches; null where it is missing or somebody else's.
+    #[graphql(visible = "visible::to_order_viewers")]
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -56,6 +57,7 @@ impl Query {
     }
 
     /// One order, or null where it does not exist or belongs to somebody else: the two are not told apart.
+    #[graphql(visible = "visible::to_order_viewers")]
     async fn order(
         &self,
         ctx: &Context<'_>,
@@ -68,6 +70,7 @@ impl Query {
     }
 
     /// An unpaid order with all that is needed to pay for it; a problem where it is already paid or cancelled.
+    #[graphql(visible = "visible::to_order_viewers")]
     async fn order_to_pay(
         &self,
         ctx: &Context<'_>,
@@ -81,6 +84,7 @@ impl Query {
     }
 
     /// Orders of a signed-in user. Callers see their own; a service needs orders:read.
+    #[graphql(visible = "visible::to_order_viewers")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a connection are what they are")]
     async fn user_orders(
         &self,
@@ -101,6 +105,7 @@ impl Query {
     }
 
     /// Orders of an anonymous user. Callers see their own; a service needs orders:read.
+    #[graphql(visible = "visible::to_order_viewers")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a connection are what they are")]
     async fn anonymous_user_orders(
         &self,
@@ -137,6 +142,7 @@ impl Query {
     }
 
     /// One payment, or null where it does not exist or belongs to somebody else's order.
+    #[graphql(visible = "visible::to_order_viewers")]
     async fn payment(
         &self,
         ctx: &Context<'_>,
@@ -147,6 +153,7 @@ impl Query {
     }
 
     /// One payment attempt by its id or by the provider's id of its session; null where it does not exist or belongs to somebody else's order.
+    #[graphql(visible = "visible::to_order_viewers")]
     async fn payment_attempt(
         &self,
         ctx: &Context<'_>,

@@ -46,10 +46,18 @@ pub fn to_lockers(ctx: &Context<'_>) -> bool {
     caller_has(ctx, Scope::LocksWrite)
 }
 
+/// Shoppers may look at their own orders, services with the scope at all.
+pub fn to_order_viewers(ctx: &Context<'_>) -> bool {
+    is_shopper(ctx) || to_order_readers(ctx)
+}
+
+fn is_shopper(ctx: &Context<'_>) -> bool {
+    ctx.data_opt::<Caller>().is_some_and(|caller| caller.kind != CallerKind::Service)
+}
+
 /// Shoppers may start attempts on their own orders, services with the scope on all.
 pub fn to_payers(ctx: &Context<'_>) -> bool {
-    let shopper = ctx.data_opt::<Caller>().is_some_and(|caller| caller.kind != CallerKind::Service);
-    shopper || to_attempt_writers(ctx)
+    is_shopper(ctx) || to_attempt_writers(ctx)
 }
 
 /// Whoever may use a mutation at all: to others there is no type for them, because one without fields would be none.

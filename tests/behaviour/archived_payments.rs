@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Payment, Shop, code, euros, eventually, outcome_of, sums};
+use crate::support::{Payment, Shop, code, euros, eventually, mall::Mall, outcome_of, sums};
 
 on_each_database![
     an_archived_payment_gives_back_what_it_held,
@@ -19,6 +19,8 @@ on_each_database![
     the_rest_of_an_authorization_that_cannot_be_given_back_waits_for_a_person,
     no_more_is_captured_than_a_smaller_payment_is_for,
     what_an_archived_payment_still_holds_is_given_back_in_the_end,
+    what_never_reached_the_provider_is_not_sent_for_an_archived_payment,
+    no_alarm_is_raised_while_what_a_change_gave_up_is_unanswered,
 ];
 
 // rule S1
@@ -252,4 +254,41 @@ async fn what_an_archived_payment_still_holds_is_given_back_in_the_end(shop: Sho
 
     let seen = checkout.sees_payment(&payment).await;
     assert_eq!([&seen["status"], &seen["summary"]["amountAuthorized"]["amount"]], ["ARCHIVED", "0.00"]);
+}
+
+// rules P6, S1: it is not wanted any more; once nobody can be about to send it, it is known to have come to nothing
+async fn what_never_reached_the_provider_is_not_sent_for_an_archived_payment(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let key = json!({ "idempotencyKey": "k" });
+    shop.provider_will("run_transaction", "request_lost").await;
+    shop.checkout().moves("authorizePayment", &payment, "29.90", key.clone()).await;
+    shop.provider_will("find_transaction", "error_500").await;
+    shop.checkout().archives(&payment).await;
+
+    let soon = shop.checkout().moves("authorizePayment", &payment, "29.90", key.clone()).await;
+    shop.moves_time_by(chrono::Duration::minutes(1));
+    let later = shop.checkout().moves("authorizePayment", &payment, "29.90", key).await;
+
+    assert_eq!(outcome_of(&soon), "UNKNOWN 29.90 OUTCOME_UNKNOWN");
+    assert!(outcome_of(&later).starts_with("FAILED 29.90"), "{later}");
+    assert_eq!(sums(&later["payment"]["summary"]), ["0.00"; 4]);
+    assert_eq!(shop.moved().await, [""; 0]);
+}
+
+// rule S5: a broken bound is a fault of ours, and nothing here is one
+async fn no_alarm_is_raised_while_what_a_change_gave_up_is_unanswered(shop: Shop) {
+    let Mall { sandbox, servers: [server], shops: [shop] } = Mall::<1>::open(&shop).await;
+    let (used, waiting) = (shop.authorized().await, shop.payment("tok_async").await);
+    shop.checkout().captures(&used, "10.00").await;
+    shop.checkout().authorizes(&waiting, "29.90").await;
+    shop.provider_will("run_transaction", "request_lost").await;
+
+    for payment in [&used, &waiting] {
+        let changed = shop.checkout().changes_payment(payment, json!({ "amount": euros("15.00") })).await;
+        assert_ne!(sums(&changed["payment"]["summary"])[3], "0.00", "{changed}");
+        shop.summary_agrees(payment).await;
+    }
+
+    assert_eq!(server.errors(), [""; 0]);
+    drop(sandbox);
 }

@@ -65,6 +65,9 @@ async fn migrate_makes_a_database_ready(shop: Shop) {
     for table in tables {
         shop.database().await.run(&format!("DROP TABLE {table}")).await;
     }
+    for column in ["sends", "sent_at"] {
+        shop.database().await.run(&format!("ALTER TABLE payment_transaction DROP COLUMN {column}")).await;
+    }
     shop.database().await.run(&format!("DELETE FROM seaql_migrations WHERE version IN {newest}")).await;
 
     let migrated = process::run(&["--database-url", shop.database_url(), "migrate"]);

@@ -75,7 +75,13 @@ async fn sleeps_too_long(sleeper: &Process, awake: &Shop, payment: &Payment) {
 }
 
 /// What it comes to goes on by itself.
-fn begins(shop: &Shop, mutation: &'static str, payment: &Payment, amount: &'static str, more: Value) -> JoinHandle<String> {
+fn begins(
+    shop: &Shop,
+    mutation: &'static str,
+    payment: &Payment,
+    amount: &'static str,
+    more: Value,
+) -> JoinHandle<String> {
     let (everybody, payment) = (all_powerful(shop), payment.clone());
     tokio::spawn(async move { outcome_of(&everybody.moves(mutation, &payment, amount, more).await) })
 }
@@ -203,7 +209,10 @@ async fn hears_of_a_refusal_late(shop: &Shop, what_befalls_the_other: Option<&st
     // Whoever works on it now asks after it first; the provider has never heard of it, so it is sent once more.
     let other = json!({ "idempotencyKey": "other" });
     let other = all_powerful(&awake).moves("authorizeAndCapturePayment", &payment, "29.90", other).await;
-    assert_eq!((code(&other), awake.moved().await), (&json!("AMOUNT_EXCEEDS_AVAILABLE"), vec!["authorize_and_capture 2990".to_owned()]));
+    assert_eq!(
+        (code(&other), awake.moved().await),
+        (&json!("AMOUNT_EXCEEDS_AVAILABLE"), vec!["authorize_and_capture 2990".to_owned()])
+    );
     gate.opens();
     sleeper.thaws();
     let told = selling.await.expect("an answer");
@@ -237,12 +246,19 @@ fn a_server_that_hangs_within_a_transaction_is_not_waited_for_for_ever() {
         // The last row that is written before the provider is asked.
         shop.database().await.run(&format!("BEGIN; SELECT 1 FROM payment WHERE id = '{id}' FOR UPDATE")).await;
         let hanging = begins(night.sleeper(), "authorizePayment", &payment, "29.90", json!({}));
-        night.awake().comes_to_have("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await;
+        night
+            .awake()
+            .comes_to_have("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+            .await;
         night.mall.servers[0].freezes();
         shop.database().await.run("ROLLBACK").await;
-        night.awake().comes_to_have("pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").await;
+        night
+            .awake()
+            .comes_to_have("pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'")
+            .await;
 
-        let another = begins(night.awake(), "authorizePayment", &payment, "29.90", json!({ "idempotencyKey": "another" }));
+        let another =
+            begins(night.awake(), "authorizePayment", &payment, "29.90", json!({ "idempotencyKey": "another" }));
         let answer = tokio::time::timeout(Duration::from_secs(15), another).await;
 
         night.wakes();

@@ -1,7 +1,7 @@
 //! What becomes of money when the provider falls silent, is late, or says something else than was asked: it moves once, and what is not known is
 //! not given out again.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Actor, Payment, Shop, code, eventually, outcome_of, sums};
 
@@ -14,17 +14,11 @@ on_each_database![
     a_lost_answer_to_a_refund_is_found_out,
     whatever_comes_next_settles_what_is_unanswered_first,
     a_provider_that_does_not_say_leaves_it_open,
-    a_lost_answer_that_the_webhook_told_is_known_under_its_key,
     money_on_its_way_is_pending_until_the_provider_tells,
     money_that_nobody_tells_of_is_found_by_whoever_comes_next,
     a_wrong_amount_is_no_success_and_waits_for_a_person,
-    a_webhook_that_comes_three_times_counts_once,
-    webhooks_out_of_order_end_the_same,
     a_provider_that_cannot_be_reached_moved_nothing,
     a_provider_that_says_no_moved_nothing,
-    a_failure_after_a_success_changes_nothing_and_waits_for_a_person,
-    a_success_after_a_failure_changes_nothing_and_waits_for_a_person,
-    money_that_the_webhook_tells_of_pays_the_order,
 ];
 
 const EACH: [&str; 2] = ["authorizePayment", "authorizeAndCapturePayment"];
@@ -145,21 +139,6 @@ async fn a_provider_that_does_not_say_leaves_it_open(shop: Shop) {
     shop.books_agree(&[&payment]).await;
 }
 
-// rules P7, I3
-async fn a_lost_answer_that_the_webhook_told_is_known_under_its_key(shop: Shop) {
-    let payment = unanswered(&shop, "authorizePayment", "29.90", "answer_lost").await;
-    let reference = shop.back_office().sees_transactions(&payment).await[0]["reference"].clone();
-    shop.hears_of_transaction(&reference, "succeeded", 2990).await;
-    assert_eq!(sums(&shop.checkout().sees_payment(&payment).await["summary"]), ["29.90", "0.00", "0.00", "0.00"]);
-
-    let known =
-        shop.checkout().moves("authorizePayment", &payment, "29.90", json!({ "idempotencyKey": "first" })).await;
-
-    assert_eq!(outcome_of(&known), "SUCCEEDED 29.90");
-    assert_eq!(shop.checkout().sees_operation("first").await["state"], "SUCCEEDED");
-    shop.books_agree(&[&payment]).await;
-}
-
 // rules S2, P2: 2 s, as a bank takes its time
 async fn money_on_its_way_is_pending_until_the_provider_tells(shop: Shop) {
     let (held, sold) = (shop.payment("tok_async").await, shop.payment("tok_async").await);
@@ -220,33 +199,6 @@ async fn a_wrong_amount_is_no_success_and_waits_for_a_person(shop: Shop) {
     assert_eq!(shop.moved().await, ["authorize 2989", "authorize_and_capture 2989"]);
 }
 
-/// Each of the two ends as a success that counts once.
-async fn settles_by_webhooks(shop: &Shop, method: &str, told: i64) {
-    let (held, sold) = (shop.payment(method).await, shop.payment(method).await);
-    assert_eq!(outcome_of(&shop.checkout().authorizes(&held, "29.90").await), "PENDING 29.90");
-    assert_eq!(outcome_of(&shop.checkout().sells(&sold, "29.90").await), "PENDING 29.90");
-
-    for payment in [&held, &sold] {
-        shop.comes_to_rest(payment).await;
-    }
-    eventually("all is told", async || (shop.count("provider_event").await == told).then_some(())).await;
-
-    assert_eq!(shop.back_office().sees_ledger(&held).await, ["AUTHORIZE SUCCEEDED 29.90"]);
-    assert_eq!(shop.back_office().sees_ledger(&sold).await, ["AUTHORIZE_AND_CAPTURE SUCCEEDED 29.90"]);
-    assert_eq!((shop.count("order_snapshot").await, shop.cases().await), (1, vec![]));
-    shop.books_agree(&[&held, &sold]).await;
-}
-
-// rule W2: for each, that it is pending and three copies of that it succeeded
-async fn a_webhook_that_comes_three_times_counts_once(shop: Shop) {
-    settles_by_webhooks(&shop, "tok_duplicate_webhook", 4).await;
-}
-
-// rules W3, P2
-async fn webhooks_out_of_order_end_the_same(shop: Shop) {
-    settles_by_webhooks(&shop, "tok_reordered_webhooks", 4).await;
-}
-
 /// Nothing was run: the amount is free again, and the key says so for good.
 async fn nothing_was_run(shop: &Shop, payment: &Payment, able: &Shop) {
     let (checkout, key) = (shop.checkout(), json!({ "idempotencyKey": "k" }));
@@ -278,49 +230,4 @@ async fn a_provider_that_says_no_moved_nothing(shop: Shop) {
     shop.provider_will("run_transaction", "rejected").await;
 
     nothing_was_run(&shop, &payment, &shop).await;
-}
-
-/// The provider contradicts itself: nothing changes, and a person is asked once.
-async fn contradicts(shop: &Shop, payment: &Payment, says: &str) {
-    let before = (shop.back_office().sees_ledger(payment).await, shop.checkout().sees_payment(payment).await);
-    let reference = shop.back_office().sees_transactions(payment).await[0]["reference"].clone();
-
-    shop.hears_of_transaction(&reference, says, 2990).await;
-    shop.hears_of_transaction(&reference, says, 2990).await;
-
-    let after = (shop.back_office().sees_ledger(payment).await, shop.checkout().sees_payment(payment).await);
-    assert_eq!(after, before);
-    assert_eq!(shop.cases().await, ["CONTRADICTING_RESULT"]);
-}
-
-// rule P2
-async fn a_failure_after_a_success_changes_nothing_and_waits_for_a_person(shop: Shop) {
-    let payment = shop.payment("tok_ok").await;
-    shop.checkout().sells(&payment, "29.90").await;
-
-    contradicts(&shop, &payment, "failed").await;
-
-    assert_eq!(shop.user("ada").looks_at(&payment.order).await["status"], "PAID");
-}
-
-// rule P2
-async fn a_success_after_a_failure_changes_nothing_and_waits_for_a_person(shop: Shop) {
-    let payment = shop.payment("tok_declined_hard").await;
-    shop.checkout().sells(&payment, "29.90").await;
-
-    contradicts(&shop, &payment, "succeeded").await;
-
-    assert_eq!(shop.user("ada").looks_at(&payment.order).await["status"], "AWAITING_PAYMENT");
-}
-
-// rules O6, P7
-async fn money_that_the_webhook_tells_of_pays_the_order(shop: Shop) {
-    let payment = unanswered(&shop, "authorizeAndCapturePayment", "29.90", "answer_lost").await;
-    let reference = shop.back_office().sees_transactions(&payment).await[0]["reference"].clone();
-
-    shop.hears_of_transaction(&reference, "succeeded", 2990).await;
-
-    let order = shop.user("ada").looks_at(&payment.order).await;
-    assert_eq!([&order["status"], &order["snapshot"]["paymentAttempt"]], [&json!("PAID"), &Value::Null]);
-    shop.books_agree(&[&payment]).await;
 }

@@ -72,10 +72,13 @@ fn weighs(row: &Value) -> bool {
     counts(row) || is_unanswered(row)
 }
 
-/// What is held or taken by a ledger, or may be: known and unanswered charges, less what is given back unused. What the server itself is about to give
-/// back, because its payment has another amount now, is not wanted any more.
+/// What is held or taken by a ledger, or may be: known and unanswered charges, less what is given back unused. What is to be undone, or what the server
+/// itself is about to give back, because its payment has another amount now, is not wanted any more.
 pub fn charged(rows: &[Value]) -> i64 {
-    let of = |kind: &str| sum(rows.iter().filter(|row| weighs(row) && row["kind"] == kind));
+    let of = |kind: &str| {
+        let wanted = rows.iter().filter(|row| weighs(row) && row["managementState"] != "REQUIRES_REVERSAL");
+        sum(wanted.filter(|row| row["kind"] == kind))
+    };
     let gone = |row: &&Value| {
         counts(row) || (is_unanswered(row) && row["managementState"].is_null() && row["source"] == "server")
     };
