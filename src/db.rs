@@ -26,6 +26,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long whoever was refused without waiting waits then.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// PostgreSQL's own defaults are to wait for ever. A server that hangs within a transaction loses it, and its locks, before those who wait for them
+/// give up.
+const POSTGRES_TIMEOUTS: [(&str, &str); 3] =
+    [("idle_in_transaction_session_timeout", "5s"), ("lock_timeout", "8s"), ("statement_timeout", "30s")];
 /// A number that nobody else takes advisory locks under: "orderpay" in bytes.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"orderpay");
 
@@ -87,7 +91,8 @@ impl Database {
             .connect_timeout(ACQUIRE_TIMEOUT)
             .sqlx_logging(false)
             .test_before_acquire(false)
-            .map_sqlx_sqlite_opts(sqlite);
+            .map_sqlx_sqlite_opts(sqlite)
+            .map_sqlx_postgres_opts(|options| options.options(POSTGRES_TIMEOUTS));
         match connect(&options).await {
             Ok(pool) => Ok(Self::of(pool)),
             Err(error) => Err(reason(url).await.unwrap_or(error)),
@@ -134,6 +139,8 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let tx = self.begin_write().await?;
         if tx.get_database_backend() == DbBackend::Postgres {
+            // A step may take its time, and whoever comes second waits for it.
+            tx.execute_unprepared("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").await?;
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
         }
         Migrator::up(&tx.tx, None).await?;
