@@ -236,6 +236,56 @@ async fn a_refusal_that_comes_late_says_nothing_of_what_is_unknown(shop: Shop) {
     hears_of_a_refusal_late(&shop, Some("answer_lost")).await;
 }
 
+/// From now on the database takes longer to commit a capture than a lock lasts.
+const SLOW_COMMITS: &str = "
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON payment_transaction DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.kind = 'CAPTURE') EXECUTE FUNCTION dawdle()";
+
+// rules K5, P6: what is certainly never sent is told as such, and takes nothing from what is available
+#[test]
+fn what_was_written_and_not_sent_in_time_is_never_sent() {
+    run(Engine::Postgres, async |shop| {
+        let night = Night::falls(&shop).await;
+        let payment = night.awake().authorized().await;
+        shop.database().await.run(SLOW_COMMITS).await;
+
+        let key = || json!({ "idempotencyKey": "late" });
+        let late = begins(night.awake(), "capturePayment", &payment, "29.90", key()).await.expect("an answer");
+        let again = begins(night.awake(), "capturePayment", &payment, "29.90", key()).await.expect("an answer");
+        shop.database().await.run("DROP TRIGGER dawdle ON payment_transaction").await;
+        let anew = begins(night.awake(), "capturePayment", &payment, "29.90", json!({})).await.expect("an answer");
+
+        assert_eq!([late, again], ["FAILED 29.90 LOCK_LOST"; 2]);
+        assert_eq!(anew, "SUCCEEDED 29.90");
+        night.awake().books_agree(&[&payment]).await;
+    });
+}
+
+// rules K5, P6, R2: another has sent what the sleeper had written
+#[test]
+fn a_holder_that_slept_before_it_sent_leaves_what_another_has_sent() {
+    run(Engine::Postgres, async |shop| {
+        let night = Night::falls(&shop).await;
+        let payment = night.awake().authorized().await;
+        shop.database().await.run(SLOW_COMMITS).await;
+        let capturing = begins(night.sleeper(), "capturePayment", &payment, "29.90", json!({}));
+        let commits = "pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        night.awake().comes_to_have(commits).await;
+        night.mall.servers[0].freezes();
+        night.awake().comes_to_have("payment_transaction WHERE kind = 'CAPTURE'").await;
+
+        let another = begins(night.awake(), "capturePayment", &payment, "29.90", json!({})).await.expect("an answer");
+        let before = deeds(night.awake()).await;
+        night.wakes();
+        let captured = capturing.await.expect("an answer");
+
+        assert_eq!([another.as_str(), &captured], ["AMOUNT_EXCEEDS_AVAILABLE", "SUCCEEDED 29.90"]);
+        assert_eq!(deeds(night.awake()).await, before);
+        night.awake().books_agree(&[&payment]).await;
+    });
+}
+
 /// A server that hangs in the middle of a database transaction holds up those who want the same rows, though not for long.
 #[test]
 fn a_server_that_hangs_within_a_transaction_is_not_waited_for_for_ever() {

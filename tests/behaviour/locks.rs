@@ -315,14 +315,15 @@ async fn a_clock_that_goes_wrong_changes_no_lock(shop: Shop) {
     assert!(left <= TimeDelta::seconds(300), "{left}");
 }
 
-/// Asks for a lock until it is given; how long after the end that those were told who asked before. None was told another end.
-async fn waits_for(shop: &Shop, payment: &Payment) -> TimeDelta {
+/// Asks for a lock until it is given: the end that those were told who asked before, all the same, and how long after that it was given.
+async fn waits_for(shop: &Shop, payment: &Payment) -> (DateTime<Utc>, TimeDelta) {
     let mut told = None;
     loop {
         let answer = shop.checkout().locks(&[payment], json!({})).await;
         let now = Clock::System.now();
         if answer["locks"].is_array() {
-            return now - told.expect("it was locked");
+            let end = told.expect("it was locked");
+            return (end, now - end);
         }
         assert_eq!(code(&answer), "PAYMENT_LOCKED");
         let end = time(&answer["problem"]["expiresAt"]);
@@ -345,10 +346,12 @@ async fn what_a_killed_server_had_locked_is_free_when_its_time_is_up_and_not_bef
     first.checkout().locks(&[&locked], json!({ "ttlSeconds": 2 })).await;
 
     drop(dying);
-    let late = tokio::join!(waits_for(&second, &captured), waits_for(&second, &locked));
+    let killed_at = Clock::System.now();
+    let waited = tokio::join!(waits_for(&second, &captured), waits_for(&second, &locked));
 
     assert!(capturing.await.is_err(), "the killed server answered");
-    for late in [late.0, late.1] {
+    for (end, late) in [waited.0, waited.1] {
+        assert!(end <= killed_at + TimeDelta::seconds(2), "{end}");
         assert!(TimeDelta::zero() <= late && late < TimeDelta::seconds(1), "{late}");
     }
     drop((sandbox, living));

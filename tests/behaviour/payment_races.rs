@@ -113,7 +113,7 @@ async fn races(
     let expected: Vec<&str> = [[NOTHING_LEFT].as_slice(), &vec!["SUCCEEDED"; successes]].concat();
     assert_eq!(counted(answers), BTreeMap::from([(owned(&expected), ROUNDS)]), "{:#?}", track.errors());
     // Where nobody is ever in anybody's way, nothing is proved.
-    assert!(close * 10 > ROUNDS, "in {close} of {ROUNDS} rounds only was anybody in anybody's way");
+    assert!(close * 100 > ROUNDS, "in {close} of {ROUNDS} rounds only was anybody in anybody's way");
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// So many requests are under way at once: more than two cores can do, and few enough for the servers' connections.
-const WIDTH: usize = 24;
+const WIDTH: usize = 12;
 /// An order with many payments makes each of them slow: the order's ledger is read whole.
 const PAYMENTS_PER_ORDER: usize = 10;
 
