@@ -15,6 +15,7 @@ use super::{
     lease::LockedRow,
     order::lock,
     settle::{By, Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
+    told::Told as Said,
 };
 use crate::{
     app::App,
@@ -77,7 +78,7 @@ async fn process_transaction(
         Entity::insert(event.into_active_model()).on_conflict_do_nothing().exec_without_returning(row.tx).await?;
         Ok(())
     };
-    let told = answer::Told::by(answer);
+    let told = Said::by(answer);
     let recorded = answer::record(app, &payment, transaction.id, &told, keep).await?;
     Box::pin(answer::follow_up(app, &payment, recorded)).await
 }

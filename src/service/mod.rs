@@ -14,7 +14,8 @@
 //! | `work` | the one way that these six go |
 //! | `plan` | what a transaction would come to |
 //! | `intent` | write down what is about to be asked of a provider |
-//! | `answer` | record what it said, and let the order follow |
+//! | `told` | what was heard of a transaction, and what it is worth |
+//! | `answer` | record it, and let the order follow |
 //! | `recovery` | settle what is unanswered |
 //! | `reversal` | give back what is not wanted any more |
 //! | [`lock`] | take, hold on to and give back locks on payments, for processes outside |
@@ -46,5 +47,6 @@ mod recovery;
 mod reversal;
 mod session;
 pub mod settle;
+mod told;
 pub mod transaction;
 mod work;

@@ -11,10 +11,11 @@ use entity::{
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
-    answer::{self, Recorded, Told},
+    answer::{self, Recorded},
     lease::{self, Lease},
     lock::Token,
     order, payment as payments, reversal, session,
+    told::Told,
 };
 use crate::{
     app::App,

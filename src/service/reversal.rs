@@ -12,11 +12,13 @@ use entity::{
 };
 
 use super::{
-    answer::{self, SERVER, Told, set_state},
+    answer::{self, SERVER, set_state},
     intent::{self, Intent, Source},
     lease::{self, HeldLock, Lease},
     lock::Token,
-    order, payment as payments, recovery, transaction,
+    order, payment as payments, recovery,
+    told::Told,
+    transaction,
 };
 use crate::{app::App, auth::Audience, db::WriteTransaction, error::Error};
 

@@ -15,13 +15,14 @@ use entity::{
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr};
 
 use super::{
-    answer::{self, Recorded, Told, was_never_run, was_withdrawn},
+    answer::{self, Recorded},
     intent::{self, Intent, Source},
     lease::{self, HeldLock, Lease, LockedRow},
     operation::{self, Key, Start},
     order, payment as payments,
     plan::{Plan, plan},
     recovery, reversal,
+    told::{Told, was_never_run, was_withdrawn},
     transaction::{Outcome, Transacted, TransactionRequest, Verb, by_ids},
 };
 use crate::{
