@@ -209,7 +209,7 @@ async fn an_old_token_unlocks_nothing(shop: Shop) {
 }
 
 /// Which of these payments are locked.
-async fn locked(shop: &Shop, payments: &[&Payment]) -> Vec<bool> {
+async fn are_locked(shop: &Shop, payments: &[&Payment]) -> Vec<bool> {
     let mut locked = vec![];
     for payment in payments {
         locked.push(!shop.checkout().sees_payment(payment).await["lock"].is_null());
@@ -233,12 +233,12 @@ async fn several_payments_are_locked_all_or_none(shop: Shop) {
 
     assert_eq!(json!([code(&refused), refused["problem"]["paymentId"]]), json!(["PAYMENT_LOCKED", b.id]));
     assert_eq!((code(&unknown), &unknown["locks"]), (&json!("PAYMENT_NOT_FOUND"), &Value::Null));
-    assert_eq!(locked(&shop, &[a, b, c]).await, [false, true, false]);
+    assert_eq!(are_locked(&shop, &[a, b, c]).await, [false, true, false]);
     checkout.unlocks(b, &held).await;
     let taken = checkout.locks(&[c, a, b], json!({})).await;
     let ids: Vec<&Value> = taken["locks"].as_array().unwrap().iter().map(|lock| &lock["payment"]["id"]).collect();
     assert_eq!(ids, [&a.id, &b.id, &c.id], "in the order of their ids");
-    assert_eq!(locked(&shop, &[a, b, c]).await, [true, true, true]);
+    assert_eq!(are_locked(&shop, &[a, b, c]).await, [true, true, true]);
 }
 
 // rule K4
@@ -248,7 +248,7 @@ async fn payments_are_locked_only_at_the_versions_that_were_read(shop: Shop) {
     let read = |versions: [i64; 2]| json!({ "expectedVersions": versions });
 
     let stale = writing_nothing(&shop, async || checkout.locks(&[&other, &one], read([version - 1, 1])).await).await;
-    let free = locked(&shop, &[&one, &other]).await;
+    let free = are_locked(&shop, &[&one, &other]).await;
     let taken = checkout.locks(&[&other, &one], read([version, 1])).await;
 
     assert_eq!(json!([code(&stale), stale["problem"]["currentVersion"]]), json!(["STALE_VERSION", version]));
@@ -291,28 +291,34 @@ async fn every_acquisition_has_a_greater_number(shop: Shop) {
 
 // rule K3: time is the database's
 async fn a_clock_that_goes_wrong_changes_no_lock(shop: Shop) {
-    let (held, free) = (shop.payment("tok_ok").await, shop.payment("tok_ok").await);
-    let taken = shop.checkout().locks(&[&held], json!({ "ttlSeconds": 300 })).await;
-    let old = shop.checkout().locks(&[&free], json!({ "ttlSeconds": 300 })).await;
-    shop.lets_lock_run_out(&free).await;
     for wrong in [TimeDelta::hours(1), TimeDelta::days(-1), TimeDelta::days(2)] {
+        let (held, over) = (shop.payment("tok_ok").await, shop.payment("tok_ok").await);
+        let taken = shop.checkout().locks(&[&held], json!({ "ttlSeconds": 300 })).await;
+        let old = shop.checkout().locks(&[&over], json!({ "ttlSeconds": 300 })).await;
+        shop.lets_lock_run_out(&over).await;
         shop.moves_time_by(wrong);
         // Whose token is good at this time.
         let checkout = shop.checkout();
+        let tries = async |mutation: &str, payment: &Payment, token: Value| -> Value {
+            let mut done = checkout.moves(mutation, payment, "1.00", json!({ "lockToken": token })).await;
+            done["problem"]["code"].take()
+        };
 
-        let refused = checkout.locks(&[&held], json!({})).await;
-        let lost = checkout.moves("authorizePayment", &free, "1.00", json!({ "lockToken": token_of(&old) })).await;
-        let through = checkout.changes_payment(&free, json!({ "display": {} })).await;
-        let under = checkout.changes_payment(&held, json!({ "display": {}, "lockToken": token_of(&taken) })).await;
+        let locked = checkout.locks(&[&held], json!({})).await;
+        let others = [
+            tries("authorizePayment", &held, Value::Null).await,
+            tries("authorizePayment", &held, json!(token_of(&taken))).await,
+            tries("authorizePayment", &over, json!(token_of(&old))).await,
+            tries("authorizePayment", &over, Value::Null).await,
+        ];
+        let extended = checkout.extends(&held, token_of(&taken), json!({ "ttlSeconds": 300 })).await;
 
-        assert_eq!([code(&refused), code(&lost)], ["PAYMENT_LOCKED", "LOCK_LOST"]);
-        assert!(refused["problem"]["retryAfterMs"].as_u64().is_some_and(|wait| wait <= 300_001), "{refused}");
-        assert_eq!([code(&through), code(&under)], [&Value::Null, &Value::Null]);
-        assert_eq!(locked(&shop, &[&held, &free]).await, [true, false]);
+        assert_eq!(code(&locked), "PAYMENT_LOCKED");
+        assert!(locked["problem"]["retryAfterMs"].as_u64().is_some_and(|wait| wait <= 300_001), "{locked}");
+        assert_eq!(json!(others), json!(["PAYMENT_LOCKED", null, "LOCK_LOST", null]), "{wrong}");
+        assert!(time(&extended["locks"][0]["expiresAt"]) - Clock::System.now() <= TimeDelta::seconds(300));
+        assert_eq!(are_locked(&shop, &[&held, &over]).await, [true, false]);
     }
-    let extended = shop.checkout().extends(&held, token_of(&taken), json!({ "ttlSeconds": 300 })).await;
-    let left = time(&extended["locks"][0]["expiresAt"]) - Clock::System.now();
-    assert!(left <= TimeDelta::seconds(300), "{left}");
 }
 
 /// Asks for a lock until it is given: the end that those were told who asked before, all the same, and how long after that it was given.
