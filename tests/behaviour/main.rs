@@ -39,6 +39,7 @@ mod lost_answers;
 mod news;
 mod order_changes;
 mod orders;
+mod outages;
 mod parent_transactions;
 mod payment_changes;
 mod payment_histories;

@@ -63,10 +63,7 @@ impl Database {
 
     /// A look into the database beside the server's own.
     pub async fn look(&self) -> Look {
-        let mut options = ConnectOptions::new(&self.url);
-        options.max_connections(1).sqlx_logging(false);
-        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        Look { engine: self.engine, connection }
+        Look::at(&self.url).await
     }
 }
 
@@ -77,6 +74,15 @@ pub struct Look {
 }
 
 impl Look {
+    /// A look into the database at this address.
+    pub async fn at(url: &str) -> Self {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
+        let engine = if url.starts_with("sqlite") { Engine::Sqlite } else { Engine::Postgres };
+        Self { engine, connection }
+    }
+
     pub async fn run(&self, sql: &str) {
         self.connection.execute_unprepared(sql).await.expect(sql);
     }
