@@ -18,6 +18,7 @@ pub mod config;
 pub mod db;
 mod development;
 pub mod error;
+mod faults;
 pub mod graphql;
 pub mod http;
 pub mod provider;

@@ -21,6 +21,7 @@ use crate::{
     app::App,
     db::WriteTransaction,
     error::Error,
+    faults::{self, Broken},
     provider::{Answer, CallError, PaymentProvider, TransactionRequest},
 };
 
@@ -79,6 +80,9 @@ pub(super) async fn ask_after(
     lease: &Lease,
 ) -> Result<Told, Error> {
     let Some(provider) = app.providers.named(&payment.provider) else { return Ok(Told::nothing()) };
+    if faults::is_broken(Broken::FreshKey) {
+        return repeat(app, payment, transaction, lease).await;
+    }
     match lease::keep(app, lease, provider.find_transaction(&transaction.reference)).await {
         Ok(Some(answer)) => Ok(Told::by(answer)),
         // It had it, and has it no more: that is not for us to do again.
@@ -103,10 +107,15 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
         return Ok(if is_quiet { Told::never_sent(current.sends) } else { Told::nothing() });
     }
     let sends = current.sends + 1;
-    let values = ActiveModel { sends: Set(sends), sent_at: Set(Some(now)), ..ActiveModel::default() };
+    let mut values = ActiveModel { sends: Set(sends), sent_at: Set(Some(now)), ..ActiveModel::default() };
+    let mut again = transaction.clone();
+    if faults::is_broken(Broken::FreshKey) {
+        again.reference = format!("{}~{sends}", transaction.id);
+        values.reference = Set(again.reference.clone());
+    }
     Entity::update_many().set(values).filter(Column::Id.eq(current.id)).exec(&tx).await?;
     tx.commit().await?;
-    let said = send(app, payment, transaction, lease).await?;
+    let said = send(app, payment, &again, lease).await?;
     Ok(Told::by_call(said, is_quiet.then_some(sends)))
 }
 
