@@ -24,6 +24,7 @@ mod capabilities;
 mod claims;
 mod commands;
 mod conflicts;
+mod connections;
 mod costs;
 mod double_charges;
 mod dry_runs;
