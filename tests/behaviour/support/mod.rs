@@ -6,6 +6,7 @@ mod auditor;
 mod books;
 pub mod cluster;
 pub mod database;
+pub mod disk;
 pub mod gate;
 pub mod mall;
 mod news;
@@ -27,7 +28,7 @@ pub use self::{
     database::{Database, Engine},
     news::News,
     pay::{Payment, euros, outcome_of, sums, with},
-    setting::{fresh_file, say},
+    setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
 
