@@ -20,6 +20,7 @@ mod attempts;
 mod bad_input;
 mod bad_queries;
 mod browser;
+mod busy_databases;
 mod capabilities;
 mod claims;
 mod commands;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -27,21 +27,12 @@ impl Disk {
         None
     }
 
-    /// Fills all that is free with a file; gives the file.
-    pub fn fills_up(&self) -> PathBuf {
+    /// Puts so many megabytes on it; gives the file.
+    pub fn holds(&self, megabytes: usize) -> PathBuf {
         let ballast = self.place.join("ballast");
-        let mut fill = Command::new("dd");
-        fill.args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", ballast.display()));
-        fill.stderr(Stdio::null()).status().expect("dd");
-        assert_eq!(free(&self.place), 0, "there is room left");
+        fs::write(&ballast, vec![0; megabytes << 20]).expect("there is room");
         ballast
     }
-}
-
-/// How many blocks of 4 KiB are free.
-fn free(place: &Path) -> u64 {
-    let told = Command::new("stat").args(["-f", "-c", "%a"]).arg(place).output().expect("stat");
-    String::from_utf8_lossy(&told.stdout).trim().parse().expect("a number")
 }
 
 impl Drop for Disk {
