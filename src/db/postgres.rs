@@ -102,7 +102,8 @@ fn may_come(error: &sqlx::Error) -> bool {
             ConnectionRefused | ConnectionReset | ConnectionAborted | NotFound | TimedOut | UnexpectedEof
         ),
         sqlx::Error::Database(error) => busy::is_refusal(&**error),
-        sqlx::Error::PoolTimedOut => true,
+        // Whoever listens there in its place hangs up: sqlx takes that for an odd answer.
+        sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
         _ => false,
     }
 }

@@ -160,27 +160,45 @@ fn a_postgresql_that_is_killed_is_missed_and_found_again() {
 #[test]
 fn a_network_that_swallows_everything_holds_nobody_for_ever() {
     on_a_cluster(&["--database-connections=5"], async |scene| {
-        let shop = &scene.shop;
-        assert_eq!(crowd(shop, 20).await, ["ok"; 20]);
-        shop.forgets_statements();
-        let traffic = tokio::spawn({
-            let shop = shop.clone();
-            async move { crowd(&shop, 40).await }
-        });
-        eventually("they are at work", async || (shop.statements().len() > 20).then_some(())).await;
-
-        scene.network.turns(Weather::Swallowing);
-        // Those that were under way, those that meet connections that seem well, and those that find none.
-        let told = [traffic.await.unwrap(), crowd(shop, 20).await, crowd(shop, 20).await].concat();
-        let alive = status(shop, "/healthz").await;
-        scene.network.turns(Weather::Clear);
-
-        assert!(told.iter().all(|word| ["ok", "UNAVAILABLE", "INTERNAL"].contains(&word.as_str())), "{told:?}");
-        assert!(told[40..].iter().all(|word| word == "UNAVAILABLE"), "{told:?}");
-        assert_eq!(alive, 200);
-        heals(shop).await;
-        shop.stop().await;
+        is_swallowed(&scene, &scene.network, || scene.network.turns(Weather::Clear)).await;
     });
+}
+
+// F6: where a machine vanished, nobody ever tells those who were connected to it.
+#[test]
+fn connections_to_a_machine_that_vanished_are_given_up() {
+    on_a_cluster(&["--database-connections=5"], async |scene| {
+        let vanishing = Proxy::to(scene.cluster.address).await;
+        scene.network.leads_to(vanishing.address);
+        scene.network.turns(Weather::Cut);
+        scene.network.turns(Weather::Clear);
+        heals(&scene.shop).await;
+        is_swallowed(&scene, &vanishing, || scene.network.leads_to(scene.cluster.address)).await;
+    });
+}
+
+/// In the middle of traffic a network begins to swallow everything. Everybody is answered all the same, and when it has an end all is well.
+async fn is_swallowed(scene: &Scene, network: &Proxy, ends: impl FnOnce()) {
+    let shop = &scene.shop;
+    assert_eq!(crowd(shop, 20).await, ["ok"; 20]);
+    shop.forgets_statements();
+    let traffic = tokio::spawn({
+        let shop = shop.clone();
+        async move { crowd(&shop, 40).await }
+    });
+    eventually("they are at work", async || (shop.statements().len() > 20).then_some(())).await;
+
+    network.turns(Weather::Swallowing);
+    // Those that were under way, those that meet connections that seem well, and those that find none.
+    let told = [traffic.await.unwrap(), crowd(shop, 20).await, crowd(shop, 20).await].concat();
+    let alive = status(shop, "/healthz").await;
+    ends();
+
+    assert!(told.iter().all(|word| ["ok", "UNAVAILABLE", "INTERNAL"].contains(&word.as_str())), "{told:?}");
+    assert!(told[40..].iter().all(|word| word == "UNAVAILABLE"), "{told:?}");
+    assert_eq!(alive, 200);
+    heals(shop).await;
+    shop.stop().await;
 }
 
 // F7: two seconds more for each question and its answer are more than a crowd can wait for.
