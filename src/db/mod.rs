@@ -1,7 +1,7 @@
 //! The database: how it is reached, how one reads, and how a writing transaction begins.
 //!
 //! Every write begins here, so that none is begun in a way that SQLite answers with "busy". Nothing here waits for ever: there is a limit on the wait for
-//! a connection ([`ACQUIRE_TIMEOUT`]), for PostgreSQL's own waits (`postgres`), and for an answer of any kind (`connection`).
+//! a connection (`ACQUIRE_TIMEOUT`), for PostgreSQL's own waits (`postgres`), and for an answer of any kind (`connection`).
 
 mod busy;
 mod connection;
@@ -48,13 +48,25 @@ pub struct Database {
 impl Database {
     /// Opens a pool; a SQLite file is made where there is none, and a PostgreSQL that is starting is waited for.
     pub async fn open(url: &str, most_connections: u32) -> Result<Self, DbErr> {
-        let is_postgres = url.starts_with("postgres");
-        let pool = match is_postgres {
+        let pool = match url.starts_with("postgres") {
             true => Pool::Postgres(postgres::open(url, most_connections).await?),
             false => Pool::Sqlite(sqlite::open(url, most_connections).await?),
         };
-        let writers = (!is_postgres).then(|| Arc::new(Semaphore::new(1)));
-        Ok(Self { reader: Reader { pool, watcher: Watcher::default() }, writers })
+        Ok(Self::of(pool))
+    }
+
+    fn of(pool: Pool) -> Self {
+        let one_at_a_time = pool.backend() == DbBackend::Sqlite;
+        let writers = one_at_a_time.then(|| Arc::new(Semaphore::new(1)));
+        Self { reader: Reader { pool, watcher: Watcher::default() }, writers }
+    }
+
+    /// The same pool as SeaORM has it, without the limits on an answer: for what takes SeaORM's transactions only, and may take its time.
+    fn sea_orm(&self) -> DatabaseConnection {
+        match &self.reader.pool {
+            Pool::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+            Pool::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+        }
     }
 
     /// Where statements that only read run.
@@ -94,16 +106,11 @@ impl Database {
     /// that requests have.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let _turn = self.turn().await?;
-        // SeaORM's migrator takes SeaORM's transactions only.
-        let connection: DatabaseConnection = match &self.reader.pool {
-            Pool::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
-            Pool::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
-        };
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let tx = connection.begin_with_options(options).await?;
+        let tx = self.sea_orm().begin_with_options(options).await?;
         if tx.get_database_backend() == DbBackend::Postgres {
             // Whoever comes second waits for the first.
             tx.execute_unprepared("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").await?;
