@@ -40,6 +40,14 @@ pub struct Model {
     pub order_count: i64,
 }
 
+impl Model {
+    /// Whether so many orders, each with a number of its own from the first to the last, are numbered 1 to `order_count` (rule L2).
+    pub fn is_dense(&self, orders: i64, first: Option<i64>, last: Option<i64>) -> bool {
+        let (from, to) = if orders == 0 { (None, None) } else { (Some(1), Some(orders)) };
+        self.order_count == orders && (first, last) == (from, to)
+    }
+}
+
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

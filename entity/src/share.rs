@@ -139,6 +139,13 @@ pub fn rest(row: &Model, ledger: &[Model]) -> Result<Money, MoneyError> {
     row.amount().minus(gone)
 }
 
+/// What was taken of a transaction, or may be: whatever its children did, and is not answered. What undoes it is among them, and so this never exceeds
+/// it (rule P4).
+pub fn taken(row: &Model, ledger: &[Model]) -> Result<Money, MoneyError> {
+    let children = ledger.iter().filter(|child| child.parent_id == Some(row.id) && child.status != Status::Failed);
+    Money::sum(children.map(Model::amount), row.currency)
+}
+
 fn children<'a>(row: &Model, ledger: &'a [Model]) -> impl Iterator<Item = &'a Model> {
     let id = row.id;
     ledger.iter().filter(move |child| child.parent_id == Some(id) && takes(child))

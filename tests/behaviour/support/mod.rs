@@ -13,6 +13,7 @@ mod postgres;
 pub mod process;
 mod setting;
 mod shop;
+mod sound;
 pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

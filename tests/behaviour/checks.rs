@@ -1,0 +1,26 @@
+//! `orderpay check`: each fault that it knows, planted where no server would leave it, is named; and where none is planted, none is.
+
+mod attempts;
+mod money;
+mod program;
+mod states;
+mod waiting;
+
+use crate::support::{Payment, Shop};
+
+/// The ids of a payment's transactions, oldest first.
+async fn transactions(shop: &Shop, payment: &Payment) -> Vec<String> {
+    let rows = shop.back_office().sees_transactions(payment).await;
+    rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Plants something, and expects exactly these faults.
+async fn finds(shop: &Shop, sql: &str, faults: &[&str]) {
+    shop.plants(sql).await;
+    assert_eq!(sorted(shop.faults().await), sorted(faults.iter().map(|fault| (*fault).to_owned()).collect()), "{sql}");
+}
+
+fn sorted(mut faults: Vec<String>) -> Vec<String> {
+    faults.sort();
+    faults
+}
