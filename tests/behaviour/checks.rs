@@ -14,6 +14,14 @@ async fn transactions(shop: &Shop, payment: &Payment) -> Vec<String> {
     rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
 }
 
+/// Writes a case into the database: `about` is its reason, payment, attempt and transaction.
+fn case(about: &str) -> String {
+    format!(
+        "INSERT INTO reconciliation_case (id, reason, payment_id, attempt_id, transaction_id, state, checks, created_at)
+        SELECT p.id, {about}, 'OPEN', 0, p.created_at FROM payment p LIMIT 1"
+    )
+}
+
 /// Plants something, and expects exactly these faults.
 async fn finds(shop: &Shop, sql: &str, faults: &[&str]) {
     shop.plants(sql).await;

@@ -3,9 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     attempt::{Model, Status},
-    order, payment,
-    summary::PaymentSummary,
-    transaction,
+    order, payment, transaction,
 };
 use sea_orm::ActiveEnum;
 
@@ -70,10 +68,7 @@ fn against_transaction(dossier: &Dossier, attempt: &Model) -> Option<String> {
 /// A payment whose attempt ended without money is archived; one whose attempt is open, or brought money that is still there, is not (rule T3).
 fn against_payment(attempt: &Model, books: &Books) -> Option<String> {
     let is_archived = books.payment.status == payment::Status::Archived;
-    let holds_money = || {
-        let summary = PaymentSummary::of(books.payment.amount(), &books.entries());
-        summary.is_ok_and(|summary| summary.captured.minor() > 0)
-    };
+    let holds_money = || books.summary().is_ok_and(|summary| summary.captured.minor() > 0);
     let may_be = match is_archived {
         true => !attempt.status.is_open() && !holds_money(),
         false => !attempt.status.ended_without_money(),

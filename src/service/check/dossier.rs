@@ -72,6 +72,10 @@ impl Dossier {
 }
 
 impl Books {
+    pub fn summary(&self) -> Result<PaymentSummary, MoneyError> {
+        PaymentSummary::of(self.payment.amount(), &self.entries())
+    }
+
     pub fn entries(&self) -> Vec<Entry> {
         self.transactions.iter().map(transaction::Model::entry).collect()
     }

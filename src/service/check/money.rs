@@ -20,6 +20,9 @@ pub(super) fn look(dossier: &Dossier, _: DateTime<Utc>, found: &mut Vec<Finding>
         // Amounts of several currencies are not added up.
         return;
     }
+    if let Err(error) = dossier.summary() {
+        found.push(Finding::new(dossier.order.id, format!("can't be added up: it {error}")));
+    }
     for books in &dossier.payments {
         if let Err(error) = bounds(books, found) {
             found.push(Finding::new(books.payment.id, format!("can't be added up: it {error}")));
@@ -44,6 +47,7 @@ fn currencies(dossier: &Dossier, found: &mut Vec<Finding>) {
 
 fn bounds(books: &Books, found: &mut Vec<Finding>) -> Result<(), MoneyError> {
     let (id, amount) = (books.payment.id, books.payment.amount());
+    books.summary()?;
     for (bound, by) in broken_bounds(amount, &books.entries())? {
         let what = match bound {
             Bound::Charged => format!("{by} more than its {amount} is held or taken, or about to be"),

@@ -50,7 +50,12 @@ async fn a_database_after_the_whole_story_is_sound(shop: Shop) {
 
     shop.is_sound().await;
     let (_, verdict) = shop.verdict().await;
-    assert!(verdict.to_string().starts_with("looked at 7 orders, 6 payments, 10 transactions, 2 attempts, 2 snapshots, 6 locks"), "{verdict}");
+    assert!(
+        verdict
+            .to_string()
+            .starts_with("looked at 7 orders, 6 payments, 10 transactions, 2 attempts, 2 snapshots, 6 locks"),
+        "{verdict}"
+    );
     assert!(paid.starts_with("ord_"));
 }
 
