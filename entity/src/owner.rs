@@ -52,3 +52,20 @@ impl Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // rule L2
+    #[test]
+    fn an_owners_numbers_have_no_gap() {
+        let ada = |order_count| Model { kind: OwnerKind::User, id: "ada".into(), order_count };
+        assert!(ada(0).is_dense(0, None, None));
+        assert!(ada(3).is_dense(3, Some(1), Some(3)));
+        assert!(!ada(3).is_dense(2, Some(1), Some(2)), "one is missing");
+        assert!(!ada(2).is_dense(2, Some(1), Some(3)), "a gap");
+        assert!(!ada(2).is_dense(2, Some(0), Some(1)), "from zero");
+        assert!(!ada(1).is_dense(0, None, None), "nobody's");
+    }
+}

@@ -34,7 +34,7 @@ mod waiting;
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
-use entity::{event, outbox};
+use entity::outbox;
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use self::row::Rows;
@@ -134,8 +134,7 @@ impl Check<'_> {
         self.owners().await?;
         self.orders().await?;
         self.operations().await?;
-        self.late().await?;
-        self.pages_of::<event::Entity>().await?;
+        self.events().await?;
         self.pages_of::<outbox::Entity>().await?;
         self.nothing_was_passed_over().await
     }
@@ -146,7 +145,7 @@ impl Check<'_> {
         while let Some(page) = self.dossiers(after).await? {
             for dossier in &page.dossiers {
                 let mut found = vec![];
-                for look in [state::look, money::look, undoing::look, attempt::look, lock::look] {
+                for look in [state::look, money::look, undoing::look, attempt::look, lock::look, waiting::look] {
                     look(dossier, self.now, &mut found);
                 }
                 found.iter().for_each(|finding| self.finds(finding));
@@ -160,5 +159,25 @@ impl Check<'_> {
     fn finds(&mut self, finding: &Finding) {
         self.verdict.faults += 1;
         (self.tell)(finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_one_line() {
+        let looked_at = BTreeMap::from([(Rows::Orders, 1_234_567), (Rows::Payments, 890)]);
+        let told = |faults| Verdict { looked_at: looked_at.clone(), faults }.to_string();
+        assert_eq!(told(0), "looked at 1,234,567 orders, 890 payments: nothing is wrong");
+        assert_eq!(told(1), "looked at 1,234,567 orders, 890 payments: 1 fault");
+        assert_eq!(told(1000), "looked at 1,234,567 orders, 890 payments: 1,000 faults");
+    }
+
+    #[test]
+    fn a_finding_stays_on_its_line() {
+        let finding = Finding::new("ord_1", "holds\na line\u{1b}[31m that somebody wrote");
+        assert_eq!(finding.to_string(), "ord_1: holds a line [31m that somebody wrote");
     }
 }

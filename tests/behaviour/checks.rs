@@ -14,11 +14,21 @@ async fn transactions(shop: &Shop, payment: &Payment) -> Vec<String> {
     rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Writes a case into the database: `about` is its reason, payment, attempt and transaction.
-fn case(about: &str) -> String {
+/// Writes an open case into the database: `about` is its reason, payment, attempt and transaction.
+fn open_case(about: &str) -> String {
+    case(about, "'OPEN', NULL, NULL")
+}
+
+/// Writes a case into it that somebody has decided so.
+fn decided_case(about: &str, resolution: &str) -> String {
+    case(about, &format!("'RESOLVED', '{resolution}', p.created_at"))
+}
+
+fn case(about: &str, state: &str) -> String {
     format!(
-        "INSERT INTO reconciliation_case (id, reason, payment_id, attempt_id, transaction_id, state, checks, created_at)
-        SELECT p.id, {about}, 'OPEN', 0, p.created_at FROM payment p LIMIT 1"
+        "INSERT INTO reconciliation_case
+            (id, created_at, reason, payment_id, attempt_id, transaction_id, state, resolution, resolved_at)
+        SELECT p.id, p.created_at, {about}, {state} FROM payment p LIMIT 1"
     )
 }
 

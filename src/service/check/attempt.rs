@@ -18,7 +18,7 @@ const LEFTOVER: TimeDelta = TimeDelta::hours(1);
 pub(super) fn look(dossier: &Dossier, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     for attempt in &dossier.attempts {
         let mut add = |what: String| found.push(Finding::new(attempt.id, what));
-        if !dossier.is_left(|case| case.attempt_id == Some(attempt.id))
+        if !dossier.has_case(|case| case.attempt_id == Some(attempt.id) && case.is_decided())
             && let Some(what) = against_transaction(dossier, attempt)
         {
             add(what);

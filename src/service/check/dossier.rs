@@ -61,11 +61,6 @@ impl Dossier {
         self.cases.iter().any(about)
     }
 
-    /// Whether a person is asked about this, or has decided.
-    pub fn is_left(&self, about: impl Fn(&reconciliation::Model) -> bool) -> bool {
-        self.cases.iter().any(|case| about(case))
-    }
-
     pub fn transactions(&self) -> impl Iterator<Item = &transaction::Model> {
         self.payments.iter().flat_map(|books| &books.transactions)
     }

@@ -12,8 +12,10 @@ use entity::{
 use sea_orm::{ActiveEnum, ColumnTrait, Condition, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use super::{Check, Finding};
+use super::{Check, Finding, row::operation_name};
 
+/// The reconciler ends what its server left; that takes it a moment.
+const LEFT: TimeDelta = TimeDelta::minutes(1);
 /// After so long somebody would have to know what became of it.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
 
@@ -64,7 +66,7 @@ impl Check<'_> {
         if waits.is_empty() {
             let ran_out = operation.lease_expires_at;
             let orphan = format!("is IN_PROGRESS, its lease ran out at {ran_out}, and nothing of it is unanswered");
-            return Ok((ran_out < self.now).then_some(orphan));
+            return Ok((ran_out + LEFT < self.now).then_some(orphan));
         }
         if operation.started_at + LONGEST > self.now || self.somebody_is_asked(operation).await? {
             return Ok(None);
@@ -83,11 +85,11 @@ impl Check<'_> {
 }
 
 impl Targets {
-    /// What it asked of a provider and was not answered.
+    /// What it asked of a provider and was not answered. What is PENDING will be told of, and keeps no key waiting.
     fn waits_for(&self, operation: &Model) -> Vec<String> {
-        let is_unanswered = |status: &str| transaction::UNANSWERED.iter().any(|one| one.to_value() == status);
-        let transactions =
-            sent(operation).filter(|id| self.transactions.get(id).is_some_and(|(_, status)| is_unanswered(status)));
+        let unanswered = [transaction::Status::Sent, transaction::Status::Unknown].map(|status| status.to_value());
+        let transactions = sent(operation)
+            .filter(|id| self.transactions.get(id).is_some_and(|(_, status)| unanswered.contains(status)));
         let is_created = |id: &AttemptId| self.attempts.get(&id.uuid()) == Some(&attempt::Status::Created.to_value());
         let transactions = transactions.map(|id| TransactionId::from(id).to_string());
         transactions.chain(operation.attempt_id.filter(is_created).map(|id| id.to_string())).collect()
@@ -133,5 +135,5 @@ fn not_its(operation: &Model) -> impl Fn(Target<'_>) -> Option<TransactionId> {
 
 fn name(operation: &Model) -> String {
     let Model { mutation, caller_kind, caller_id, idempotency_key, .. } = operation;
-    format!("{mutation} of {caller_kind} {caller_id:?} under the key {idempotency_key:?}")
+    operation_name(mutation, caller_kind, caller_id, idempotency_key)
 }

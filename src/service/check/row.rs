@@ -146,8 +146,13 @@ impl Row for operation::Entity {
 
     fn name(row: &QueryResult) -> Result<String, DbErr> {
         let [kind, id, mutation, key] = texts(row, ["caller_kind", "caller_id", "mutation", "idempotency_key"])?;
-        Ok(format!("{mutation} of {kind} {id:?} under the key {key:?}"))
+        Ok(operation_name(&mutation, &kind, &id, &key))
     }
+}
+
+/// `capturePayment of SERVICE "checkout" under the key "k-1"`
+pub(super) fn operation_name(mutation: &str, kind: &str, id: &str, key: &str) -> String {
+    format!("{mutation} of {kind} {id:?} under the key {key:?}")
 }
 
 impl Paged for operation::Entity {

@@ -1,7 +1,7 @@
 //! An order's state against its money, its cart and its snapshot (rules O3 to O6).
 
 use chrono::{DateTime, Utc};
-use entity::order::Status;
+use entity::{order::Status, reconciliation::Model as Case};
 
 use super::{Finding, dossier::Dossier};
 
@@ -34,7 +34,12 @@ fn against_money(dossier: &Dossier) -> Option<String> {
         Status::Paid if !ever.covers(total).ok()? => {
             Some(format!("is PAID, and {ever} of its {total} were ever captured"))
         }
-        Status::AwaitingPayment if !total.is_zero() && captured.covers(total).ok()? && !dossier.is_left(|_| true) => {
+        Status::Paid if !total.covers(captured).ok()? && !dossier.has_case(|_| true) => {
+            Some(format!("is PAID and holds {captured}, more than its {total}, and there is no case"))
+        }
+        Status::AwaitingPayment
+            if !total.is_zero() && captured.covers(total).ok()? && !dossier.has_case(Case::stands) =>
+        {
             Some(format!("awaits payment, though {captured} of its {total} are captured, and there is no case"))
         }
         Status::Cancelled if captured.minor() > 0 && !dossier.has_case(|_| true) => {

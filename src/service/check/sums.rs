@@ -141,13 +141,20 @@ impl Check<'_> {
         let Some(sums) = sums.get(&id) else {
             return self.finds(&Finding::new(of, "has no summary by SQL"));
         };
-        for ((column, ours), theirs) in COLUMNS.iter().zip(told(summary)).zip(sums) {
-            if ours != *theirs {
-                let what = format!("{column} is {ours} by its summary, and {theirs} by SQL (in the smallest unit)");
-                self.finds(&Finding::new(of, what));
-            }
+        for what in differences(summary, sums) {
+            self.finds(&Finding::new(of, what));
         }
     }
+}
+
+fn differences(summary: &PaymentSummary, sums: &Sums) -> Vec<String> {
+    let columns = COLUMNS.iter().zip(told(summary)).zip(sums);
+    let differ = columns.filter(|((_, ours), theirs)| ours != *theirs);
+    differ
+        .map(|((column, ours), theirs)| {
+            format!("{column} is {ours} by its summary, and {theirs} by SQL (in the smallest unit)")
+        })
+        .collect()
 }
 
 async fn sums(check: &Check<'_>, first: &Value, last: &Value) -> Result<HashMap<Uuid, Sums>, DbErr> {
@@ -183,4 +190,33 @@ fn told(summary: &PaymentSummary) -> Sums {
         fact(summary.partially_captured),
         fact(summary.fully_refunded),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::{
+        money::{Currency, Money},
+        summary::Entry,
+        transaction::{Kind, Status},
+    };
+
+    use super::*;
+
+    #[test]
+    fn each_sum_is_compared() {
+        let euros = |minor| Money::new(minor, Currency::EUR);
+        let kind = Kind::Authorize;
+        let entry = Entry { kind, status: Status::Succeeded, management_state: None, amount: euros(2990) };
+        let summary = PaymentSummary::of(euros(2990), &[entry]).unwrap();
+        assert_eq!(differences(&summary, &told(&summary)), Vec::<String>::new());
+
+        for at in 0..COLUMNS.len() {
+            let mut sums = told(&summary);
+            sums[at] = "7".into();
+            let column = COLUMNS[at];
+            let ours = &told(&summary)[at];
+            let expected = format!("{column} is {ours} by its summary, and 7 by SQL (in the smallest unit)");
+            assert_eq!(differences(&summary, &sums), [expected]);
+        }
+    }
 }

@@ -22,7 +22,7 @@ fn wrong(dossier: &Dossier, ledger: &[Model], row: &Model) -> Option<&'static st
             .iter()
             .any(|child| child.parent_id == Some(row.id) && child.management_state == undoes && is(child.status))
     };
-    let is_decided = || dossier.is_left(|case| case.transaction_id == Some(row.id));
+    let is_decided = || dossier.has_case(|case| case.transaction_id == Some(row.id) && case.is_decided());
     match row.management_state? {
         ManagementState::Reversed if !undone_by(|status| status == Status::Succeeded) && !is_decided() => {
             Some("is REVERSED, and nothing that succeeded reversed it")
@@ -33,7 +33,7 @@ fn wrong(dossier: &Dossier, ledger: &[Model], row: &Model) -> Option<&'static st
         ManagementState::FailedReversal if !dossier.has_case(|case| case.transaction_id == Some(row.id)) => {
             Some("is in FAILED_REVERSAL, and there is no case")
         }
-        ManagementState::ReversalTransaction if row.kind != Kind::ReverseAuthorize => {
+        ManagementState::ReversalTransaction if row.kind.charges() || row.kind == Kind::DetachedCredit => {
             Some("is a REVERSAL_TRANSACTION of a kind that reverses nothing")
         }
         ManagementState::ReversalTransaction => against_parent(ledger, row),

@@ -4,7 +4,7 @@ use chrono::Duration;
 
 use crate::support::{Attempt, Known, Shop};
 
-use super::{case, finds};
+use super::{decided_case, finds, open_case};
 
 on_each_database![
     success_that_brought_nothing,
@@ -55,10 +55,13 @@ async fn success_with_other_money(shop: Shop) {
 
 async fn success_with_other_money_that_a_person_decided_on(shop: Shop) {
     let known = paid(&shop).await;
+    let about = format!("'AMOUNT_MISMATCH', [{}], [{}], NULL", known.payment, known.attempt);
     shop.plants("UPDATE payment_attempt SET amount_minor = 2000").await;
 
-    let about = format!("'AMOUNT_MISMATCH', [{}], [{}], NULL", known.payment, known.attempt);
-    finds(&shop, &case(&about), &[]).await;
+    shop.plants(&open_case(&about)).await;
+    assert_eq!(shop.faults().await.len(), 1, "an open case decides nothing");
+    shop.plants("DELETE FROM reconciliation_case").await;
+    finds(&shop, &decided_case(&about, "ACCEPT"), &[]).await;
 }
 
 async fn a_conflict_that_nobody_is_told_of(shop: Shop) {
@@ -67,7 +70,7 @@ async fn a_conflict_that_nobody_is_told_of(shop: Shop) {
     finds(&shop, "UPDATE payment_attempt SET status = 'CONFLICTED'", &[&fault]).await;
 
     let about = format!("'PAID_TWICE', [{}], [{}], NULL", known.payment, known.attempt);
-    finds(&shop, &case(&about), &[]).await;
+    finds(&shop, &open_case(&about), &[]).await;
 }
 
 async fn an_attempt_that_stays_open_on_a_closed_order(shop: Shop) {

@@ -2,7 +2,7 @@
 
 use crate::support::{Payment, Shop};
 
-use super::{case, finds, sorted, transactions};
+use super::{finds, open_case, sorted, transactions};
 
 on_each_database![
     a_transaction_in_another_currency,
@@ -160,7 +160,7 @@ async fn undone_by_nothing(shop: Shop) {
 
     // A person knows of it.
     let about = format!("'FAILED_REVERSAL', [{}], NULL, [{authorization}]", payment.id);
-    finds(&shop, &case(&about), &[]).await;
+    finds(&shop, &open_case(&about), &[]).await;
 }
 
 async fn undoing_nothing(shop: Shop) {

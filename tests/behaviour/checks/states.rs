@@ -2,7 +2,7 @@
 
 use crate::support::{Shop, tea};
 
-use super::finds;
+use super::{decided_case, finds, open_case};
 
 on_each_database![
     an_empty_database_is_sound,
@@ -11,6 +11,7 @@ on_each_database![
     a_paid_order_without_its_money,
     a_paid_order_without_its_time,
     money_that_was_left_unpaid,
+    more_money_than_a_paid_order_costs,
     money_on_a_cancelled_order,
     a_cart_that_is_not_what_is_written_beside_it,
     a_snapshot_of_another_cart,
@@ -84,7 +85,8 @@ async fn a_paid_order_without_its_time(shop: Shop) {
 }
 
 async fn money_that_was_left_unpaid(shop: Shop) {
-    let order = shop.captured().await.order;
+    let payment = shop.captured().await;
+    let order = &payment.order;
     let unpaid = "UPDATE orders SET status = 'AWAITING_PAYMENT', paid_at = NULL";
 
     let still = format!("{order}: is not PAID and has a snapshot, taken at ");
@@ -93,15 +95,37 @@ async fn money_that_was_left_unpaid(shop: Shop) {
     let fault =
         format!("{order}: awaits payment, though 29.90 EUR of its 29.90 EUR are captured, and there is no case");
     finds(&shop, "DELETE FROM order_snapshot", &[&fault]).await;
+
+    // Somebody is asked, or left it so; that it was to be given back is no excuse.
+    let about = format!("'CONTRADICTING_RESULT', [{}], NULL, NULL", payment.id);
+    finds(&shop, &open_case(&about), &[]).await;
+    for (resolution, faults) in [("WRITE_OFF", [].as_slice()), ("ACCEPT", &[]), ("REFUND", &[fault.as_str()])] {
+        shop.plants("DELETE FROM reconciliation_case").await;
+        finds(&shop, &decided_case(&about, resolution), faults).await;
+    }
+}
+
+async fn more_money_than_a_paid_order_costs(shop: Shop) {
+    let payment = shop.captured().await;
+    let order = &payment.order;
+    shop.plants("UPDATE payment SET amount_minor = 3990").await;
+    let fault = format!("{order}: is PAID and holds 39.90 EUR, more than its 29.90 EUR, and there is no case");
+    finds(&shop, "UPDATE payment_transaction SET amount_minor = 3990", &[&fault]).await;
+
+    finds(&shop, &open_case(&format!("'PAID_TWICE', [{}], NULL, NULL", payment.id)), &[]).await;
 }
 
 async fn money_on_a_cancelled_order(shop: Shop) {
-    let order = shop.captured().await.order;
+    let payment = shop.captured().await;
+    let order = &payment.order;
     shop.plants("DELETE FROM order_snapshot").await;
 
     let cancelled = "UPDATE orders SET status = 'CANCELLED', cancelled_at = paid_at, paid_at = NULL";
     let fault = format!("{order}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case");
     finds(&shop, cancelled, &[&fault]).await;
+
+    let about = format!("'CONTRADICTING_RESULT', [{}], NULL, NULL", payment.id);
+    finds(&shop, &decided_case(&about, "ACCEPT"), &[]).await;
 }
 
 async fn a_cart_that_is_not_what_is_written_beside_it(shop: Shop) {

@@ -1,5 +1,6 @@
 //! `orderpay check` on a shop's database, and what it takes to write into one what no server writes.
 
+use chrono::{DateTime, Utc};
 use orderpay::service::check::{Finding, Verdict, check};
 
 use super::{database::Engine, shop::Shop};
@@ -12,9 +13,13 @@ impl Shop {
 
     /// The faults, and the line that sums up.
     pub async fn verdict(&self) -> (Vec<String>, Verdict) {
+        self.verdict_at(self.now()).await
+    }
+
+    async fn verdict_at(&self, now: DateTime<Utc>) -> (Vec<String>, Verdict) {
         let db = orderpay::db::Database::open_to_look(self.database_url()).await.expect("the database opens");
         let mut faults = vec![];
-        let verdict = check(&db, self.now(), &mut |finding: &Finding| faults.push(finding.to_string())).await;
+        let verdict = check(&db, now, &mut |finding: &Finding| faults.push(finding.to_string())).await;
         db.close().await.expect("it closes");
         (faults, verdict.expect("it can be looked at"))
     }
@@ -25,8 +30,17 @@ impl Shop {
         assert_eq!(faults, Vec::<String>::new(), "{verdict}");
     }
 
+    /// As [`Shop::is_sound`], however long something waits: as every test leaves its database, unless it was tampered with.
+    pub async fn was_left_sound(&self) {
+        if !self.was_tampered_with() {
+            let (faults, verdict) = self.verdict_at(self.opened_at()).await;
+            assert_eq!(faults, Vec::<String>::new(), "{verdict}");
+        }
+    }
+
     /// Runs a statement in which ids as the API shows them stand for themselves: `[pay_…]`.
     pub async fn plants(&self, sql: &str) {
+        self.is_tampered_with();
         let mut parts = sql.split(['[', ']']);
         let mut spelled = parts.next().unwrap_or_default().to_owned();
         while let (Some(id), Some(rest)) = (parts.next(), parts.next()) {
