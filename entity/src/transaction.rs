@@ -133,10 +133,12 @@ impl ManagementState {
         match (state, undoing) {
             (None | Some(Self::ReversalCandidate), Undoing::Unwanted) => Some(Self::RequiresReversal),
             (Some(Self::RequiresReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
-            (Some(Self::ReversalInProgress), Undoing::Done) => Some(Self::Reversed),
+            (Some(Self::ReversalInProgress | Self::RequiresReversal | Self::FailedReversal), Undoing::Done) => {
+                Some(Self::Reversed)
+            }
             (Some(Self::FailedReversal), Undoing::Again) => Some(Self::RequiresReversal),
             (Some(Self::FailedReversal), Undoing::ByHand) => Some(Self::Reversed),
-            (Some(Self::ReversalInProgress), Undoing::Failed) => Some(Self::FailedReversal),
+            (Some(Self::ReversalInProgress | Self::Reversed), Undoing::Failed) => Some(Self::FailedReversal),
             (Some(Self::ReversalInProgress), Undoing::NotAsked) => Some(Self::RequiresReversal),
             _ => None,
         }
@@ -230,6 +232,21 @@ impl Model {
         Entry { kind: self.kind, status: self.status, management_state: self.management_state, amount: self.amount() }
     }
 
+    /// Why this can't have acted on that one of the same payment (rule P3). What failed did nothing, so that its parent may have come to anything.
+    pub fn misfit(&self, parent: &Self) -> Option<&'static str> {
+        if !self.kind.parents().contains(&parent.kind) {
+            return Some("is of a kind that it can't act on");
+        }
+        if self.status == Status::Failed {
+            return None;
+        }
+        if parent.status != Status::Succeeded {
+            return Some("did not succeed");
+        }
+        let undoes = self.management_state == Some(ManagementState::ReversalTransaction);
+        (!undoes && !ManagementState::counts(parent.management_state)).then_some("is undone, or about to be")
+    }
+
     pub fn failure(&self) -> Option<Failure> {
         Some(Failure {
             code: self.failure_code.clone()?,
@@ -309,10 +326,10 @@ mod tests {
         on                                Unwanted           Begun              Done               Failed             NotAsked           Again              ByHand
         None                              RequiresReversal   -                  -                  -                  -                  -                  -
         Some(ReversalCandidate)           RequiresReversal   -                  -                  -                  -                  -                  -
-        Some(RequiresReversal)            -                  ReversalInProgress -                  -                  -                  -                  -
+        Some(RequiresReversal)            -                  ReversalInProgress Reversed           -                  -                  -                  -
         Some(ReversalInProgress)          -                  -                  Reversed           FailedReversal     RequiresReversal   -                  -
-        Some(Reversed)                    -                  -                  -                  -                  -                  -                  -
-        Some(FailedReversal)              -                  -                  -                  -                  -                  RequiresReversal   Reversed
+        Some(Reversed)                    -                  -                  -                  FailedReversal     -                  -                  -
+        Some(FailedReversal)              -                  -                  Reversed           -                  -                  RequiresReversal   Reversed
         Some(ReversalTransaction)         -                  -                  -                  -                  -                  -                  -
         Some(AutomaticReversalNotAllowed) -                  -                  -                  -                  -                  -                  -
         ");

@@ -6,6 +6,7 @@
 mod busy;
 mod connection;
 mod postgres;
+mod snapshot;
 mod sqlite;
 mod transaction;
 mod url;
@@ -23,6 +24,7 @@ use migration::{Migrator, MigratorTrait, seaql_migrations};
 
 pub use self::{
     busy::{is_busy, tried_again},
+    snapshot::ReadOnlyDatabase,
     transaction::{Reader, WriteTransaction},
     url::DatabaseUrl,
 };

@@ -81,6 +81,17 @@ fn pool(most_connections: u32) -> PoolOptions<sqlx::Postgres> {
         })
 }
 
+/// Why there is no connection to a PostgreSQL; `None` if it is none, or there is.
+pub async fn why(url: &str) -> Option<DbErr> {
+    if !url.starts_with("postgres") {
+        return None;
+    }
+    match reason(&url.parse().ok()?).await {
+        sqlx::Error::PoolTimedOut => None,
+        error => Some(failed(error)),
+    }
+}
+
 /// Why there is no connection: a pool tries again until its time is up, and keeps the reason to itself.
 async fn reason(options: &PgConnectOptions) -> sqlx::Error {
     match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {

@@ -22,6 +22,7 @@ mod bad_queries;
 mod browser;
 mod busy_databases;
 mod capabilities;
+mod checks;
 mod claims;
 mod commands;
 mod conflicts;
