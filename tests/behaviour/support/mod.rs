@@ -4,13 +4,17 @@ mod actor;
 mod acts;
 mod auditor;
 mod books;
-mod database;
+pub mod cluster;
+pub mod database;
+pub mod disk;
 pub mod gate;
 pub mod mall;
 mod news;
 mod pay;
 mod postgres;
 pub mod process;
+mod programs;
+pub mod proxy;
 mod setting;
 mod shop;
 mod sound;
@@ -25,7 +29,7 @@ pub use self::{
     database::{Database, Engine},
     news::News,
     pay::{Payment, euros, outcome_of, sums, with},
-    setting::{fresh_file, say},
+    setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
 
