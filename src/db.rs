@@ -2,7 +2,15 @@
 //!
 //! Every write begins here, so that none is begun in a way that SQLite answers with "busy".
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -16,7 +24,7 @@ use sea_orm::{
     },
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
@@ -40,17 +48,30 @@ pub struct Database {
     /// Where one writes at a time, as in SQLite, those of this process stand in a row here: else each would hold a connection, and sleep and look
     /// again, until it happens to be the first.
     writers: Option<Arc<Semaphore>>,
+    /// Rung after each commit of this process that told of a change.
+    told: watch::Sender<()>,
 }
 
 /// A transaction that writes. Dropped without [`WriteTransaction::commit`], it leaves nothing behind.
 pub struct WriteTransaction {
     tx: DatabaseTransaction,
+    tells: AtomicBool,
+    told: watch::Sender<()>,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl WriteTransaction {
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.tx.commit().await
+        self.tx.commit().await?;
+        if self.tells.into_inner() {
+            self.told.send_replace(());
+        }
+        Ok(())
+    }
+
+    /// Notes that it tells of a change, so that whoever waits for one looks after the commit.
+    pub fn tells(&self) {
+        self.tells.store(true, Ordering::Relaxed);
     }
 
     pub async fn rollback(self) -> Result<(), DbErr> {
@@ -101,7 +122,8 @@ impl Database {
 
     fn of(pool: DatabaseConnection) -> Self {
         let one_at_a_time = pool.get_database_backend() == DbBackend::Sqlite;
-        Self { pool, writers: one_at_a_time.then(|| Arc::new(Semaphore::new(1))) }
+        let writers = one_at_a_time.then(|| Arc::new(Semaphore::new(1)));
+        Self { pool, writers, told: watch::Sender::new(()) }
     }
 
     /// Where statements that only read run.
@@ -120,7 +142,13 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(WriteTransaction { tx: self.pool.begin_with_options(options).await?, _turn: turn })
+        let tx = self.pool.begin_with_options(options).await?;
+        Ok(WriteTransaction { tx, tells: AtomicBool::new(false), told: self.told.clone(), _turn: turn })
+    }
+
+    /// Rings after each commit of this process that told of a change; many commits may be one ring.
+    pub fn told(&self) -> watch::Receiver<()> {
+        self.told.subscribe()
     }
 
     /// What time it is for the database, at this moment: locks know no other clock (rule K3).

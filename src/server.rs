@@ -22,6 +22,7 @@ use crate::{
     provider::{PaymentProvider, Providers, sandbox::Sandbox as SandboxClient},
     sandbox::{self, Sandbox},
     secret::Secret,
+    service::{change::Changes, change_hub},
 };
 
 /// How long what runs may go on after a stop was asked for.
@@ -100,10 +101,12 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         db: db.clone(),
         clock: instruments.clock,
         providers,
+        changes: Changes::default(),
         return_origins: config.return_origins.clone(),
         provider_timeout: config.provider_timeout,
         payment_lock_ttl: config.payment_lock_ttl,
     });
+    tasks.spawn(change_hub::run(Arc::clone(&app), stop.clone()));
     let face = Face {
         app: Arc::clone(&app),
         schema: Schema::new(Arc::clone(&app)),
@@ -112,6 +115,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         introspection: config.introspection,
         max_body_bytes: config.max_body_bytes,
         tasks: tasks.clone(),
+        stop: stop.clone(),
     };
     let routes = provider_routes.merge(routes(&config, face, &callers));
     serve(listener, guarded(&config, routes), &stop, &tasks);
