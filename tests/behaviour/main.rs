@@ -51,6 +51,7 @@ mod secrets;
 mod servers;
 mod splits;
 mod storms;
+mod subscriptions;
 mod tokens;
 mod transaction_news;
 mod transactions;

@@ -13,6 +13,7 @@ mod postgres;
 pub mod process;
 mod setting;
 mod shop;
+mod socket;
 pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,6 +27,7 @@ pub use self::{
     pay::{Payment, euros, outcome_of, sums, with},
     setting::{fresh_file, say},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+    socket::{Heard, Socket},
 };
 
 /// Makes `name::sqlite` and `name::postgres` of each `async fn name(shop: Shop)`. A test that is not in its file's list is dead code, which
