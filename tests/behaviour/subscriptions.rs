@@ -88,12 +88,12 @@ async fn a_payment_is_watched(shop: Shop) {
         .watches("paymentUpdated(paymentId: $id)", &payment.id, "summary { amountAuthorized { amount } }")
         .await;
     let first = socket.event().await;
-    let of_payment = format!("outbox WHERE topic = 'PAYMENT'");
-    let before = shop.count(&of_payment).await;
+    let of_payment = "outbox WHERE topic = 'PAYMENT'";
+    let before = shop.count(of_payment).await;
 
     shop.checkout().authorizes(&payment, "20.00").await;
 
-    let count = shop.count(&of_payment).await - before;
+    let count = shop.count(of_payment).await - before;
     let seen = events(&mut socket, count).await;
     socket.heard_all().await;
     assert_eq!(first["summary"]["amountAuthorized"]["amount"], "0.00");
@@ -265,13 +265,11 @@ async fn a_ledger_is_watched_by_auditors_only(shop: Shop) {
     assert_eq!(owner.ends().await, "FORBIDDEN");
 }
 
-/// A row of the outbox, written past the server.
-fn planted(id: &str, order: &str) -> String {
-    let order = order.trim_start_matches("ord_");
-    format!(
-        "INSERT INTO outbox (id, topic, order_id, subject_id, created_at)
-        SELECT {id}, 'ORDER', '{order}', '{order}', now()"
-    )
+/// Begins a transaction that tells of an order, past the server. It has its id, and is not committed.
+async fn begins_to_tell_of(shop: &Shop, order: &str) {
+    let id = shop.database().await.id_of(order);
+    let told = "INSERT INTO outbox (topic, order_id, subject_id, created_at) SELECT 'ORDER', id, id, now() FROM orders";
+    shop.database().await.run(&format!("BEGIN; {told} WHERE id = {id}")).await;
 }
 
 // on PostgreSQL an id is given before the row is committed
@@ -283,9 +281,8 @@ fn a_change_with_a_lower_id_that_is_committed_later_is_told() {
             [shop.user("ada").watches_order(&early, "id").await, shop.user("ada").watches_order(&late, "id").await];
         (of_early.event().await, of_late.event().await);
         let database = shop.database().await;
-        let next = "nextval(pg_get_serial_sequence('outbox', 'id'))";
 
-        database.run(&format!("BEGIN; {}", planted(next, &early))).await;
+        begins_to_tell_of(&shop, &early).await;
         shop.checkout().cancels(&late).await;
         of_late.event().await;
         of_early.heard_all().await;
@@ -306,9 +303,8 @@ fn a_change_that_was_under_way_when_somebody_began_to_watch_is_told() {
     run(Engine::Postgres, async |shop| {
         let [early, late] = [shop.adas_order().await, shop.adas_order().await];
         let database = shop.database().await;
-        let next = "nextval(pg_get_serial_sequence('outbox', 'id'))";
 
-        database.run(&format!("BEGIN; {}", planted(next, &early))).await;
+        begins_to_tell_of(&shop, &early).await;
         shop.checkout().cancels(&late).await;
         let mut socket = shop.user("ada").watches_order(&early, "id").await;
         socket.event().await;

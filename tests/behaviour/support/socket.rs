@@ -39,6 +39,11 @@ impl Shop {
         self.opens_socket_with(None, None).await.expect("the connection is upgraded")
     }
 
+    /// One if there is a server.
+    pub async fn tries_to_open_socket(&self) -> Option<Socket> {
+        self.opens_socket_with(None, None).await.ok()
+    }
+
     /// One with a token in its header, or one that takes in only so many bytes ahead; else how it was refused.
     pub async fn opens_socket_with(&self, token: Option<&str>, ahead: Option<u32>) -> Result<Socket, String> {
         let url = self.url("/graphql").replace("http://", "ws://");
@@ -53,7 +58,7 @@ impl Shop {
         if let Some(ahead) = ahead {
             socket.set_recv_buffer_size(ahead).expect("a small buffer");
         }
-        let connection = socket.connect(address).await.expect("the server listens");
+        let connection = socket.connect(address).await.map_err(|error| error.to_string())?;
         let (stream, _) = client_async(request, connection).await.map_err(|error| error.to_string())?;
         Ok(Socket { stream })
     }
