@@ -179,7 +179,7 @@ impl Line {
     async fn run(&mut self) -> Option<Goodbye> {
         loop {
             let ended = tokio::select! {
-                () = self.face.stop.cancelled() => Err(Some(Goodbye::new(1001, "The server stops."))),
+                () = self.face.stop.cancelled() => Err(Some(stopping())),
                 () = sleep_until(self.opened_at + INIT), if self.session.get().is_none() => {
                     Err(Some(Goodbye::new(4408, "Connection initialisation timeout")))
                 }
@@ -209,6 +209,10 @@ impl Line {
     }
 
     async fn says(&mut self, message: Option<Message>) -> Result<(), Option<Goodbye>> {
+        // What ends with the server ends with one word for all.
+        if self.face.stop.is_cancelled() {
+            return Err(Some(stopping()));
+        }
         if self.is_expired() {
             return Err(Some(expired()));
         }
@@ -254,7 +258,7 @@ impl Line {
     /// Whoever does not read has nothing to wait for.
     async fn writes(&mut self, message: Message) -> Result<(), Option<Goodbye>> {
         tokio::select! {
-            () = self.face.stop.cancelled() => Err(Some(Goodbye::new(1001, "The server stops."))),
+            () = self.face.stop.cancelled() => Err(Some(stopping())),
             written = timeout(WRITE, self.socket.send(message)) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
@@ -278,6 +282,10 @@ impl Line {
         // Whoever is gone does not answer.
         let _ = timeout(CLOSE, closed).await;
     }
+}
+
+fn stopping() -> Goodbye {
+    Goodbye::new(1001, "The server stops.")
 }
 
 fn expired() -> Goodbye {

@@ -175,7 +175,8 @@ async fn a_subscription_that_its_client_ended_tells_nothing_more(shop: Shop) {
     let order = shop.adas_order().await;
     let mut socket = shop.user("ada").watches_order(&order, "status").await;
     let mut other = shop.user("ada").watches_order(&order, "status").await;
-    (socket.event().await, other.event().await);
+    socket.event().await;
+    other.event().await;
 
     socket.says(&json!({ "type": "complete", "id": "1" })).await;
     socket.heard_all().await;
@@ -212,7 +213,8 @@ async fn whoever_is_told_too_much_at_once_is_cut_off_and_others_go_on(shop: Shop
     let [busy, other] = [shop.adas_order().await, shop.adas_order().await];
     let mut cut_off = shop.user("ada").watches_order(&busy, "id").await;
     let mut goes_on = shop.user("ada").watches_order(&other, "status").await;
-    (cut_off.event().await, goes_on.event().await);
+    cut_off.event().await;
+    goes_on.event().await;
 
     let id = shop.database().await.id_of(&busy);
     let thousand = format!(

@@ -120,7 +120,8 @@ async fn what_changes_elsewhere_is_not_told(shop: Shop) {
     let [order, other] = [shop.adas_order().await, shop.adas_order().await];
     let mut socket = shop.user("ada").watches_order(&order, "id status").await;
     let mut both = shop.user("ada").watches_order(&other, "id status").await;
-    (socket.event().await, both.event().await);
+    socket.event().await;
+    both.event().await;
 
     shop.checkout().cancels(&other).await;
     let told = both.event().await;
@@ -279,7 +280,8 @@ fn a_change_with_a_lower_id_that_is_committed_later_is_told() {
         let [early, late] = [shop.adas_order().await, shop.adas_order().await];
         let [mut of_early, mut of_late] =
             [shop.user("ada").watches_order(&early, "id").await, shop.user("ada").watches_order(&late, "id").await];
-        (of_early.event().await, of_late.event().await);
+        of_early.event().await;
+        of_late.event().await;
         let database = shop.database().await;
 
         begins_to_tell_of(&shop, &early).await;
