@@ -26,6 +26,7 @@ use sea_orm::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::faults;
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
 /// How long a request waits for a connection. After that it fails, and makes no longer queue.
@@ -61,12 +62,19 @@ pub struct WriteTransaction {
 }
 
 impl WriteTransaction {
-    pub async fn commit(self) -> Result<(), DbErr> {
-        self.tx.commit().await?;
-        if self.tells.into_inner() {
-            self.told.send_replace(());
+    /// Each place that commits is a crash point before and one after it.
+    #[track_caller]
+    pub fn commit(self) -> impl Future<Output = Result<(), DbErr>> {
+        let place = std::panic::Location::caller();
+        async move {
+            faults::crash_point(format_args!("before the commit at {place}"));
+            let committed = self.tx.commit().await;
+            faults::crash_point(format_args!("after the commit at {place}"));
+            if committed.is_ok() && self.tells.into_inner() {
+                self.told.send_replace(());
+            }
+            committed
         }
-        Ok(())
     }
 
     /// Notes that it tells of a change, so that whoever waits for one looks after the commit.

@@ -9,6 +9,7 @@ use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
 
 use super::CallError;
+use crate::faults;
 
 /// A client that waits this long for a whole answer.
 pub fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
@@ -21,7 +22,16 @@ pub fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
 }
 
 /// Sends a request, and reads the answer of any status that is final as JSON. What is not known for sure is `Unknown` (rule P8).
-pub async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<(StatusCode, T), CallError> {
+///
+/// `name` is what the call is for.
+pub async fn call<T: DeserializeOwned>(name: &str, request: RequestBuilder) -> Result<(StatusCode, T), CallError> {
+    faults::crash_point(format_args!("before {name}"));
+    let answer = send(request).await;
+    faults::crash_point(format_args!("after {name}"));
+    answer
+}
+
+async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<(StatusCode, T), CallError> {
     let answer = request.send().await.map_err(|error| match error.is_connect() {
         // No connection, so nothing was sent.
         true => CallError::Refused("the provider can't be reached".into()),

@@ -308,12 +308,12 @@ impl PaymentProvider for Sandbox {
             description: &request.description,
         };
         let request = self.client.post(self.url("sessions")).json(&body);
-        session(http::call(self.authorized(request)).await?)
+        session(http::call("create_session", self.authorized(request)).await?)
     }
 
     async fn find_session(&self, reference: &str) -> Result<Option<Session>, CallError> {
         let request = self.client.get(self.url("sessions")).query(&[("reference", reference)]);
-        match http::call(self.authorized(request)).await? {
+        match http::call("find_session", self.authorized(request)).await? {
             (StatusCode::NOT_FOUND, Answer::Error { error, .. }) if error.code == "session_not_found" => Ok(None),
             answer => session(answer).map(Some),
         }
@@ -321,7 +321,7 @@ impl PaymentProvider for Sandbox {
 
     async fn cancel_session(&self, external_id: &str) -> Result<Session, CallError> {
         let request = self.client.post(self.url(&format!("sessions/{external_id}/cancel")));
-        match http::call(self.authorized(request)).await? {
+        match http::call("cancel_session", self.authorized(request)).await? {
             // Too late to cancel: the session says what it came to instead.
             (StatusCode::CONFLICT, Answer::Error { session: Some(shown), .. }) => shown.read().ok_or_else(unreadable),
             answer => session(answer),
@@ -339,12 +339,12 @@ impl PaymentProvider for Sandbox {
             webhook_url: self.webhook_url.as_str(),
         };
         let call = self.client.post(self.url("transactions")).json(&body);
-        transaction(http::call(self.authorized(call)).await?, request.reference)
+        transaction(http::call("run_transaction", self.authorized(call)).await?, request.reference)
     }
 
     async fn find_transaction(&self, reference: &str) -> Result<Option<Said>, CallError> {
         let call = self.client.get(self.url("transactions")).query(&[("reference", reference)]);
-        match http::call(self.authorized(call)).await? {
+        match http::call("find_transaction", self.authorized(call)).await? {
             (StatusCode::NOT_FOUND, TransactionAnswer::Error { error }) if error.code == "transaction_not_found" => {
                 Ok(None)
             }

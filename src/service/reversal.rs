@@ -1,4 +1,5 @@
-//! Authorizations that are not wanted any more, because their payment was archived or has another amount now, are given back (rule S1).
+//! What is not wanted any more is given back (rule S1): authorizations of a payment that was archived or has another amount now, and money that somebody
+//! decided not to keep (rule R3).
 //!
 //! They are marked in the transaction that makes them unwanted, and reversed after it: a server that dies between leaves a mark that says so.
 
@@ -12,7 +13,7 @@ use entity::{
 };
 
 use super::{
-    answer::{self, SERVER, set_state},
+    answer::{self, SERVER, clear_state, set_state},
     intent::{self, Intent, Source},
     lease::{self, HeldLock, Lease},
     lock::Token,
@@ -31,22 +32,36 @@ pub(super) async fn mark_unwanted(
 ) -> Result<Vec<TransactionId>, Error> {
     let mut rests = vec![];
     for row in ledger.iter().filter(|row| row.kind == Kind::Authorize && row.status != Status::Failed) {
-        let left = rest(row, ledger)?;
-        if left == row.amount() {
-            if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
-                set_state(held.tx(), row, state).await?;
-            }
-        } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
-            rests.push(write(held, row, left, None, now).await?);
-        }
+        rests.extend(give_back(held, row, ledger, now).await?);
     }
     Ok(rests)
+}
+
+/// Sees to it that what is left of a charge is given back: an authorization of which nothing was used is marked, and counts no more from now on; of
+/// anything else the rest is, by a transaction whose id this gives.
+pub(super) async fn give_back(
+    held: &HeldLock<'_>,
+    row: &Model,
+    ledger: &[Model],
+    now: DateTime<Utc>,
+) -> Result<Option<TransactionId>, Error> {
+    let left = rest(row, ledger)?;
+    if row.kind == Kind::Authorize && left == row.amount() {
+        if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
+            set_state(held.tx(), row, state).await?;
+        }
+    } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
+        return write(held, row, left, None, now).await.map(Some);
+    }
+    Ok(None)
 }
 
 /// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other. Stops where a reversal does not come
 /// to a good end: the mark stays, or a case is open.
 pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease: &Lease) -> Result<(), Error> {
-    while let Some(reversal) = begin_next(app, payment, lease).await? {
+    while is_anything_unwanted(app, payment).await?
+        && let Some(reversal) = begin_next(app, payment, lease).await?
+    {
         send(app, payment, reversal, lease).await?;
         let sent = transaction::by_ids(app.db.read(), &[reversal]).await?.pop();
         if sent.is_none_or(|sent| sent.status == Status::Failed) {
@@ -57,36 +72,62 @@ pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease:
     Ok(())
 }
 
+/// Whether there is anything to reverse: mostly there is not, and then nobody has to hold the lock for it.
+async fn is_anything_unwanted(app: &App, payment: &payment::Model) -> Result<bool, Error> {
+    let db = app.db.read();
+    let ledger = payments::transactions(db, payment.id).await?;
+    if ledger.is_empty() {
+        return Ok(false);
+    }
+    let payment = payments::by_id(db, payment.id).await?;
+    let order = order::by_id(db, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
+    Ok(next(&ledger, is_closed(&payment, &order))?.is_some())
+}
+
+fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
+    payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled
+}
+
 /// Writes down the next reversal.
 async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let held = lease::hold(&tx, lease).await?;
     let payment = payments::by_id(&tx, payment.id).await?;
-    let ledger = payments::transactions(&tx, payment.id).await?;
-    let is_closed = payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled;
+    let mut ledger = payments::transactions(&tx, payment.id).await?;
+    let is_closed = is_closed(&payment, &order);
     let now = app.clock.now();
-    let id = match next(&ledger, is_closed)? {
-        None => return Ok(None),
-        Some((unwanted, left)) if left == unwanted.amount() => {
-            set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
-            let state = Some(ManagementState::ReversalTransaction);
-            write(&held, unwanted, left, state, now).await?
+    let id = loop {
+        match next(&ledger, is_closed)? {
+            None => {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            Some((unwanted, left)) if left == unwanted.amount() => {
+                set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
+                let state = Some(ManagementState::ReversalTransaction);
+                break write(&held, unwanted, left, state, now).await?;
+            }
+            Some((used, left)) if ManagementState::counts(used.management_state) => {
+                break write(&held, used, left, None, now).await?;
+            }
+            // A part of it was used after it was marked, so that it counts.
+            Some((used, _)) => clear_state(&tx, used).await?,
         }
-        Some((used, left)) => write(&held, used, left, None, now).await?,
+        ledger = payments::transactions(&tx, payment.id).await?;
     };
     intent::touch(&tx, &payment, now).await?;
     tx.commit().await?;
     Ok(Some(id))
 }
 
-/// The next authorization of which something is to be given back, and how much: all of it where it is marked, or where nothing of it was used and
-/// the payment is closed; the rest of what was used, once.
+/// The next charge of which something is to be given back, and how much: all of it where it is marked, or where it is an authorization of which
+/// nothing was used and the payment is closed; the rest of one that was used, once.
 fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, MoneyError> {
-    let held = |row: &&Model| row.kind == Kind::Authorize && row.status == Status::Succeeded;
-    for row in ledger.iter().filter(held) {
+    for row in ledger.iter().filter(|row| row.kind.charges() && row.status == Status::Succeeded) {
         let left = rest(row, ledger)?;
         let is_marked = row.management_state == Some(ManagementState::RequiresReversal);
+        let is_closed = is_closed && row.kind == Kind::Authorize;
         let may_be = ManagementState::on(row.management_state, Undoing::Unwanted).is_some();
         let refused = ledger.iter().any(|child| {
             child.parent_id == Some(row.id) && child.status == Status::Failed && child.source.as_deref() == Some(SERVER)
@@ -98,7 +139,8 @@ fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, Mo
     Ok(None)
 }
 
-async fn write(
+/// Writes down that so much of a charge is to be given back.
+pub(super) async fn write(
     held: &HeldLock<'_>,
     of: &Model,
     amount: Money,
@@ -106,7 +148,11 @@ async fn write(
     now: DateTime<Utc>,
 ) -> Result<TransactionId, Error> {
     let source = Source { source: Some(SERVER), ..Source::default() };
-    let intent = Intent { kind: Kind::ReverseAuthorize, amount, parent: Some(of.id), management_state, source };
+    let kind = match of.kind {
+        Kind::Authorize => Kind::ReverseAuthorize,
+        _ => Kind::Refund,
+    };
+    let intent = Intent { kind, amount, parent: Some(of.id), management_state, source };
     intent::write(held, &intent, now).await
 }
 

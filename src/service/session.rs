@@ -13,7 +13,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
-    event, lease,
+    case, event, lease,
     lock::Token,
     operation::{self, Key},
     order, outbox,
@@ -43,7 +43,7 @@ pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Resul
         // An earlier request under this reference may still be on its way, so that this "no" is not the last word.
         Err(CallError::Refused(reason)) if !resumed || is_quiet(app, attempt) => {
             tracing::warn!(attempt = %attempt.id, reason, "the provider opened no session");
-            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key)).await?;
+            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key), |_| true).await?;
             Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
         Err(CallError::Refused(reason) | CallError::Unknown(reason)) => {
@@ -105,6 +105,9 @@ async fn record(
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
+    if current.status == Status::Created {
+        case::answered(&tx, None, Some(attempt.id), "its session was found".into(), now).await?;
+    }
     outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
     event::take_in_parked(app, &tx, attempt.id, now).await?;
     let is_open = session.report == Report::Pending;
@@ -140,12 +143,18 @@ async fn record(
 }
 
 /// Ends an attempt for which there is no session for sure; one that has got a session meanwhile stays as it is.
-async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Result<(Model, Option<Problem>), Error> {
+async fn fail(
+    app: &App,
+    attempt: &Model,
+    code: &str,
+    key: Option<&Key>,
+    is_over: impl Fn(&Model) -> bool,
+) -> Result<(Model, Option<Problem>), Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
     let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    let never_opened = current.status == Status::Created && current.external_id.is_none();
+    let never_opened = current.status == Status::Created && current.external_id.is_none() && is_over(&current);
     if never_opened && let Some(failed) = current.status.on(News::Failed) {
         let message = "The payment provider did not open a session.".to_owned();
         let failure = Failure { code: code.to_owned(), message, decline: None };
@@ -159,6 +168,33 @@ async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Resu
     }
     tx.commit().await?;
     Ok((ended, problem))
+}
+
+/// Looks for the session of an attempt whose answer was lost (rule T1), and takes in how it stands. Where there is none for sure, and nobody can be
+/// opening one any more, the attempt came to nothing. Gives whether that is known now.
+pub async fn look_up(app: &App, open: &Model) -> Result<bool, Error> {
+    let Some(provider) = app.providers.named(&open.provider) else { return Ok(false) };
+    match find(provider, open).await {
+        Ok(Some(session)) => record(app, open, session, None).await.map(|_| true),
+        // Somebody may have set out to open it since this was read.
+        Ok(None) if is_quiet(app, open) => {
+            let (ended, _) = fail(app, open, "session_not_opened", None, |current| is_quiet(app, current)).await?;
+            Ok(ended.status != Status::Created)
+        }
+        Ok(None) => Ok(false),
+        Err(error) => {
+            tracing::warn!(attempt = %open.id, ?error, "the provider can't say whether it opened a session");
+            Ok(false)
+        }
+    }
+}
+
+/// Asks how a session stands, whatever its attempt came to, and takes that in.
+pub async fn ask_again(app: &App, attempt: &Model) -> Result<(), Error> {
+    match attempt.external_id {
+        Some(_) => ask_after(app, attempt).await,
+        None => look_up(app, attempt).await.map(drop),
+    }
 }
 
 /// Takes in what became of an open session that nobody told (rule W3). A provider that can't say leaves it as it is.
@@ -214,17 +250,12 @@ async fn end_now(app: &App, open: &Model) -> Result<(), Error> {
     if open.external_id.is_some() {
         return cancel(app, open).await;
     }
-    let provider = app.providers.named(&open.provider).ok_or(Problem::OutcomeUnknown)?;
-    match find(provider, open).await {
-        Ok(Some(session)) => {
-            let (recorded, _) = record(app, open, session, None).await?;
-            match recorded.status.is_open() {
-                true => cancel(app, &recorded).await,
-                false => Ok(()),
-            }
-        }
-        Ok(None) if is_quiet(app, open) => fail(app, open, "session_not_opened", None).await.map(|_| ()),
-        Ok(None) | Err(_) => Err(Problem::OutcomeUnknown.into()),
+    if !look_up(app, open).await? {
+        return Err(Problem::OutcomeUnknown.into());
+    }
+    match attempt::by_id(app.db.read(), open.id).await? {
+        Some(found) if found.status.is_open() => cancel(app, &found).await,
+        Some(_) | None => Ok(()),
     }
 }
 
