@@ -67,6 +67,11 @@ impl Prepared {
         self.kind == Some(OperationType::Subscription)
     }
 
+    /// Whether it has one answer, so that it belongs elsewhere than on a socket.
+    pub fn is_answered_at_once(&self) -> bool {
+        matches!(self.kind, Some(OperationType::Query | OperationType::Mutation))
+    }
+
     pub(super) fn into_request(self) -> Request {
         self.request
     }

@@ -38,7 +38,7 @@ impl Listening {
             return Err(ServerError::new("Say who you are first.", None));
         };
         let prepared = Prepared::of(request)?;
-        if !prepared.is_subscription() {
+        if prepared.is_answered_at_once() {
             return Err(ServerError::new("Only subscriptions run here. Send queries and mutations with POST.", None));
         }
         let prepared = if self.face.introspection { prepared } else { prepared.without_introspection()? };
