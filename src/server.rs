@@ -12,7 +12,7 @@ use crate::{
     auth::{KeySource, Keys},
     clock::Clock,
     config::{Config, Mistakes, ProviderName},
-    db::{Database, DatabaseUrl},
+    db::{Database, DatabaseUrl, ReadOnlyDatabase},
     development::{self, demo},
     graphql::Schema,
     http::{
@@ -225,6 +225,12 @@ async fn end(stop: &CancellationToken, tasks: &TaskTracker) {
 pub async fn open_database(config: &Config, connections: u32) -> Result<Database, ServerError> {
     let url = &config.database_url;
     Database::open(url.as_str(), connections).await.map_err(cannot_open("ORDERPAY_DATABASE_URL", url))
+}
+
+/// The configured database, of which nothing can be changed.
+pub async fn open_database_to_look(config: &Config) -> Result<ReadOnlyDatabase, ServerError> {
+    let opened = ReadOnlyDatabase::open(config.database_url.as_str()).await;
+    opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))
 }
 
 /// Names the setting and, for a SQLite file, what may be missing: without the mode a file that is not there is not made.

@@ -43,13 +43,13 @@ use std::sync::Arc;
 use async_graphql::{
     Response,
     dataloader::{DataLoader, HashMapCache},
-    futures_util::stream::BoxStream,
-    runtime::TokioSpawner,
+    futures_util::stream::{BoxStream, StreamExt},
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
 
-use self::loader::{Batch, NextTurn};
-pub use self::request::Prepared;
+use self::loader::{Batch, NextTurn, WhileAskedFor};
+pub use self::{failure::UNAVAILABLE, request::Prepared};
 use crate::{app::App, auth::Caller};
 
 /// How many events are read at once: however many watch, there are connections to the database left for requests.
@@ -73,21 +73,27 @@ impl Schema {
     /// Answers one request of a caller. Loaders are made anew for each: no batching across callers, and no row that is older than the request.
     /// Between one mutation of a request and the next nothing is kept.
     pub async fn execute(&self, caller: Caller, prepared: Prepared) -> Response {
-        let loader = self.loader(!prepared.is_mutation());
+        let (loader, _batches_end_with_it) = self.loader(!prepared.is_mutation());
         self.schema.execute(prepared.into_request().data(caller).data(loader)).await
     }
 
     /// Answers a subscription of a caller, event by event. Each is read anew: between one and the next nothing is kept.
     pub fn subscribe(&self, caller: Caller, prepared: Prepared) -> BoxStream<'static, Response> {
-        let loader = self.loader(false);
-        Box::pin(self.schema.execute_stream(prepared.into_request().data(caller).data(loader)))
+        let (loader, batches_end_with_it) = self.loader(false);
+        let events = self.schema.execute_stream(prepared.into_request().data(caller).data(loader));
+        Box::pin(events.inspect(move |_| {
+            let _held = &batches_end_with_it;
+        }))
     }
 
-    fn loader(&self, keeps: bool) -> DataLoader<Batch, HashMapCache> {
+    /// Loaders, and what ends their work when it is dropped.
+    fn loader(&self, keeps: bool) -> (DataLoader<Batch, HashMapCache>, DropGuard) {
         let batch = Batch(Arc::clone(&self.app));
-        let loader = DataLoader::with_cache(batch, TokioSpawner::current(), NextTurn, HashMapCache::default());
+        let spawner = WhileAskedFor::default();
+        let batches_end_with_it = spawner.until_dropped();
+        let loader = DataLoader::with_cache(batch, spawner, NextTurn, HashMapCache::default());
         loader.enable_all_cache(keeps);
-        loader
+        (loader, batches_end_with_it)
     }
 }
 

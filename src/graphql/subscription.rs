@@ -171,7 +171,7 @@ impl<S: Watched> OutputType for Told<S> {
                 Err(error) => is_fault(error),
                 Ok(_) => ctx.query_env.errors.lock().is_ok_and(|errors| errors.iter().any(is_fault)),
             };
-            if !is_faulty || begun.elapsed() >= UNREADABLE_AFTER {
+            if self.0.is_err() || !is_faulty || begun.elapsed() >= UNREADABLE_AFTER {
                 return shown;
             }
             if let Ok(mut errors) = ctx.query_env.errors.lock() {
@@ -197,7 +197,8 @@ impl<S: Watched> Told<S> {
     }
 }
 
+/// Whether it is ours, so that another try may do better.
 fn is_fault(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
-    code == Some(&Value::from("INTERNAL"))
+    code.is_some_and(|code| ["INTERNAL", "UNAVAILABLE"].map(Value::from).contains(code))
 }

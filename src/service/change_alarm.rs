@@ -6,12 +6,12 @@
 use std::{future::pending, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait, DbBackend,
-    sqlx::postgres::{PgListener, PgPoolOptions},
+    ConnectionTrait,
+    sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
-use super::change_hub::NET;
+use super::change_hub::AGAIN;
 use crate::db::Database;
 
 const CHANNEL: &str = "orderpay_outbox";
@@ -21,13 +21,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Tells all servers of each commit of this one that told of a change.
 pub(super) async fn ring(db: &Database) {
     let mut told = db.told();
-    if db.read().get_database_backend() != DbBackend::Postgres {
+    if db.postgres().is_none() {
         return;
     }
     while told.changed().await.is_ok() {
         while let Err(error) = db.read().execute_unprepared(&format!("NOTIFY {CHANNEL}")).await {
             tracing::warn!(%error, "the other servers can't be told that something changed; they look by themselves");
-            sleep(NET).await;
+            sleep(AGAIN).await;
         }
         sleep(PAUSE).await;
     }
@@ -44,10 +44,7 @@ pub(super) struct Alarm {
 impl Alarm {
     pub(super) fn of(db: &Database) -> Self {
         let (rings, elsewhere) = watch::channel(());
-        let listening = (db.read().get_database_backend() == DbBackend::Postgres).then(|| {
-            let db = db.clone();
-            tokio::spawn(async move { listen(&db, &rings).await })
-        });
+        let listening = db.postgres().map(|options| tokio::spawn(async move { listen(options, &rings).await }));
         Self { here: db.told(), elsewhere, listening }
     }
 
@@ -75,9 +72,8 @@ impl Drop for Alarm {
 }
 
 /// Listens on a connection of its own, and on another one when that is lost. What was missed meanwhile is made good by one ring.
-async fn listen(db: &Database, rings: &watch::Sender<()>) {
-    let options = db.read().get_postgres_connection_pool().connect_options();
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with((*options).clone());
+async fn listen(options: PgConnectOptions, rings: &watch::Sender<()>) {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     loop {
         let listened = async {
             let mut listener = PgListener::connect_with(&pool).await?;
@@ -92,6 +88,6 @@ async fn listen(db: &Database, rings: &watch::Sender<()>) {
         if let Err(error) = lost {
             tracing::warn!(%error, "the connection that listens for changes was lost");
         }
-        sleep(NET).await;
+        sleep(AGAIN).await;
     }
 }

@@ -23,7 +23,9 @@ use super::{
 use crate::app::App;
 
 /// How long a change may wait for whoever watches when no news of it came.
-pub(super) const NET: Duration = Duration::from_secs(1);
+const NET: Duration = Duration::from_secs(1);
+/// Before what failed is tried again.
+pub(super) const AGAIN: Duration = Duration::from_millis(200);
 /// Between two readings: many commits in a row are read at once.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long one reading may take.
@@ -65,7 +67,11 @@ async fn tell_while_watched(app: &App) {
                 tracing::error!(%error, "changes can't be read: whoever watches is told so");
                 return app.changes.end(Ended::Unreadable);
             }
-            Err(error) => tracing::warn!(%error, "changes can't be read; trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "changes can't be read; trying again");
+                sleep(AGAIN).await;
+                continue;
+            }
         }
         sleep(PAUSE).await;
         tokio::select! {

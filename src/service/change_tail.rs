@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::FromQueryResult;
 
-/// Longer than any of our transactions can live: each of its statements ends within 30 s, and no pause between two is longer than 5 s.
+/// Longer than any of our transactions can live: each of its few statements ends within seconds, and so does each pause between two.
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(300);
 
 /// Ids in a row that have not been seen, from the first to the last.

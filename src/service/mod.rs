@@ -33,6 +33,7 @@
 //! | [`change_hub`] | read the outbox, and hand changes to who watches |
 //! | `change_tail` | how far it is read, though rows come out of order |
 //! | `change_alarm` | wake whoever reads, at each server |
+//! | [`check`] | verify a whole database |
 
 mod answer;
 pub mod attempt;
@@ -41,6 +42,7 @@ pub mod change;
 mod change_alarm;
 pub mod change_hub;
 mod change_tail;
+pub mod check;
 pub mod claim;
 pub mod event;
 mod intent;

@@ -15,6 +15,12 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite") { Self::Sqlite } else { Self::Postgres }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Database {
     pub engine: Engine,
@@ -46,6 +52,11 @@ impl Database {
         }
     }
 
+    /// One in a place that the test made itself, and that ends with the test.
+    pub fn at(url: &str) -> Self {
+        Self { engine: Engine::of(url), url: url.to_owned(), name: String::new() }
+    }
+
     pub fn remove(&self) {
         match self.engine {
             Engine::Sqlite => {
@@ -63,10 +74,7 @@ impl Database {
 
     /// A look into the database beside the server's own.
     pub async fn look(&self) -> Look {
-        let mut options = ConnectOptions::new(&self.url);
-        options.max_connections(1).sqlx_logging(false);
-        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        Look { engine: self.engine, connection }
+        Look::at(&self.url).await
     }
 }
 
@@ -77,6 +85,14 @@ pub struct Look {
 }
 
 impl Look {
+    /// A look into the database at this address.
+    pub async fn at(url: &str) -> Self {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
+        Self { engine: Engine::of(url), connection }
+    }
+
     pub async fn run(&self, sql: &str) {
         self.connection.execute_unprepared(sql).await.expect(sql);
     }

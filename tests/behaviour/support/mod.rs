@@ -4,16 +4,21 @@ mod actor;
 mod acts;
 mod auditor;
 mod books;
-mod database;
+pub mod cluster;
+pub mod database;
+pub mod disk;
 pub mod gate;
 pub mod mall;
 mod news;
 mod pay;
 mod postgres;
 pub mod process;
+mod programs;
+pub mod proxy;
 mod setting;
 mod shop;
 mod socket;
+mod sound;
 pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -25,7 +30,7 @@ pub use self::{
     database::{Database, Engine},
     news::News,
     pay::{Payment, euros, outcome_of, sums, with},
-    setting::{fresh_file, say},
+    setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
     socket::{Heard, Socket},
 };
@@ -48,7 +53,7 @@ macro_rules! on_each_database {
     )+ };
 }
 
-/// Runs one test on one database: its own, made before and removed after, whatever becomes of the test.
+/// Runs one test on one database: its own, made before and removed after, whatever becomes of the test. Nothing is wrong with what it leaves.
 pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
     let Some(database) = Database::make(engine) else {
         return;
@@ -59,6 +64,7 @@ pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
             let shop = Shop::open(database.clone()).await;
             test(shop.clone()).await;
             shop.stop().await;
+            shop.was_left_sound().await;
         });
     }));
     drop(runtime);
