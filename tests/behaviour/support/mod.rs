@@ -3,9 +3,10 @@
 mod actor;
 mod acts;
 mod auditor;
-mod books;
+pub mod books;
 pub mod cluster;
 pub mod database;
+pub mod dice;
 pub mod gate;
 pub mod mall;
 mod news;
@@ -14,8 +15,8 @@ mod postgres;
 pub mod process;
 mod programs;
 pub mod proxy;
-mod setting;
-mod shop;
+pub mod setting;
+pub mod shop;
 pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

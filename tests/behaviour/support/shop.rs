@@ -86,8 +86,13 @@ impl Shop {
 
     /// The same database as a process serves it that listens elsewhere. It has the machine's time.
     pub fn at(&self, url: &str, sandbox_url: &str) -> Self {
+        Self::elsewhere(self.0.database.clone(), url, sandbox_url)
+    }
+
+    /// A database as a process serves it that was started by somebody else.
+    pub fn elsewhere(database: Database, url: &str, sandbox_url: &str) -> Self {
         Self(Arc::new(Inner {
-            database: self.0.database.clone(),
+            database,
             url: url.to_owned(),
             sandbox_url: sandbox_url.to_owned(),
             clock: Clock::System,
