@@ -1,6 +1,6 @@
 //! Two of the books, as they stand: what the database holds, and what the provider's ledger says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -64,8 +64,6 @@ pub struct Books {
     pub orders: Vec<Order>,
     pub payments: Vec<Payment>,
     pub attempts: Vec<Attempt>,
-    /// The keys that something was written under.
-    pub operations: HashSet<String>,
     /// By our references.
     pub movements: HashMap<String, Vec<Movement>>,
     /// When the provider first knew of a transaction, in milliseconds, by our references.
@@ -103,14 +101,20 @@ impl Books {
             orders: rows(&look, ORDERS).await,
             payments: rows(&look, PAYMENTS).await,
             attempts: rows(&look, ATTEMPTS).await,
-            operations: look
-                .texts("SELECT idempotency_key FROM operation", "idempotency_key")
-                .await
-                .into_iter()
-                .collect(),
             movements: provider::ledger(stage.servers[0].shop.client(), &url).await,
             known: provider::knew_at(stage.sandbox_database()).await,
         }
+    }
+}
+
+impl Books {
+    /// The keys that money was moved under, and nothing is open.
+    pub fn answered_keys(&self) -> BTreeSet<String> {
+        let keys = |answered: bool| {
+            let rows = self.transactions.iter().filter(move |row| row.is_answered() == answered);
+            rows.filter_map(|row| row.for_key.clone()).collect::<BTreeSet<_>>()
+        };
+        &keys(true) - &keys(false)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// So many orders are worked on at any time.
 pub const LIVE: usize = 16;
-const CLIENTS: u64 = 10;
+const CLIENTS: u64 = 20;
 /// So often a client sends the same before it turns to something else.
 const TRIES: usize = 5;
 /// How long a client waits for an answer.
@@ -79,7 +79,7 @@ impl Clients {
             if order.is_done() {
                 self.replaces(&mut dice, &order).await;
             }
-            tokio::time::sleep(dice.millis(5, 60)).await;
+            tokio::time::sleep(dice.millis(1, 20)).await;
         }
     }
 
@@ -127,7 +127,7 @@ impl Clients {
     async fn makes_payment(&self, dice: &mut Dice, order: &Order) {
         let key = self.fresh_key();
         let input = json!({
-            "orderId": order.id, "provider": "sandbox", "amount": euros(dice.amount()), "methodToken": dice.card(), "idempotencyKey": key,
+            "orderId": order.id, "provider": "sandbox", "amount": euros(dice.share()), "methodToken": dice.card(), "idempotencyKey": key,
         });
         for _ in 0..TRIES {
             let (_, payload) = self.sends(dice, "createPayment", &key, &input, "payment { id }").await;

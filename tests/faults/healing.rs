@@ -1,6 +1,7 @@
 //! After the storm: everybody is there and hears each other, and what is unanswered has to settle by itself (F17).
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -88,14 +89,10 @@ async fn shoppers_return(clients: Arc<Clients>) {
 }
 
 /// Sends what was written under a key once more, so many of them: nothing may move by it. Gives how many were sent.
-pub async fn asks_again(clients: &Arc<Clients>, keys: Vec<String>, most: usize) -> usize {
-    let mut dice = Dice(1);
-    let mut asked = 0;
-    for key in keys {
+pub async fn asks_again(clients: &Arc<Clients>, keys: BTreeSet<String>, most: usize) -> usize {
+    let (mut dice, mut asked) = (Dice(1), 0);
+    for key in keys.into_iter().take(most) {
         let Some(entry) = clients.told.entry(&key) else { continue };
-        if entry.input.get("paymentId").is_none() || asked == most {
-            continue;
-        }
         asked += 1;
         let selection = "replayed outcome { status amount { amount } }";
         let (answer, _) = clients.sends(&mut dice, entry.mutation, &key, &entry.input, selection).await;

@@ -15,8 +15,10 @@ pub const TOTAL: &str = "29.90";
 /// So often something is done with an order before another takes its place.
 const ACTS: usize = 14;
 const MOST_PAYMENTS: usize = 3;
-/// The whole of an order, and parts of it.
-const AMOUNTS: [&str; 6] = [TOTAL, TOTAL, TOTAL, "14.90", "15.00", "5.00"];
+/// What a payment is for: the whole of an order, or a part of it.
+const SHARES: [&str; 5] = [TOTAL, TOTAL, TOTAL, "14.90", "15.00"];
+/// What is moved at once: all of it, or a little.
+const AMOUNTS: [&str; 8] = [TOTAL, TOTAL, "14.90", "15.00", "5.00", "5.00", "2.50", "1.00"];
 
 /// Cards, and how often each is used: most of them make something go wrong.
 const CARDS: [(u64, &str); 12] = [
@@ -135,6 +137,10 @@ impl Dice {
     fn weighs<T: Copy>(&mut self, all: &[(u64, T)]) -> T {
         let each: Vec<T> = all.iter().flat_map(|(weight, one)| (0..*weight).map(|_| *one)).collect();
         self.pick(&each)
+    }
+
+    pub fn share(&mut self) -> &'static str {
+        self.pick(&SHARES)
     }
 
     pub fn amount(&mut self) -> &'static str {

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -29,8 +28,10 @@ use crate::{
 pub const SERVERS: usize = 3;
 /// How long a process may take to start before it is started anew.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is said to the provider takes to arrive, and what it answers.
+const FAR: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(100);
-/// Where nobody listens yet.
+/// Nobody asks the provider by the shop: it is asked past all weather.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 pub struct Stage {
@@ -69,8 +70,7 @@ impl Stage {
             Some((cluster, name))
         });
         let (cluster, database) = started.await.expect("PostgreSQL starts")?;
-        let nobody = address_of(NOWHERE);
-        let page = Proxy::to(nobody).await;
+        let page = Proxy::to_nobody().await;
         let mut places = vec![];
         for _ in 0..SERVERS {
             places.push(Place::set(&cluster, &database).await);
@@ -118,7 +118,10 @@ impl Stage {
     }
 
     pub fn kills_sandbox(&self) {
-        drop(guard(&self.sandbox).take());
+        let mut sandbox = guard(&self.sandbox);
+        drop(sandbox.take());
+        self.page.leads_nowhere();
+        self.servers.iter().for_each(|place| place.to_sandbox.leads_nowhere());
     }
 
     /// Where the provider is at this moment, by no proxy.
@@ -163,8 +166,10 @@ impl Stage {
 
     pub fn kills_server(&self, at: usize) {
         let place = &self.servers[at];
-        let Some(process) = guard(&place.process).take() else { return };
-        drop(process);
+        let mut process = guard(&place.process);
+        drop(process.take());
+        place.front.leads_nowhere();
+        place.news.leads_nowhere();
         guard(&place.deaths).push(now());
     }
 
@@ -179,11 +184,15 @@ impl Stage {
     }
 
     pub fn kills_postgres(&self) {
-        guard(&self.cluster).kill();
+        let mut cluster = guard(&self.cluster);
+        cluster.kill();
+        self.servers.iter().for_each(|place| place.to_database.leads_nowhere());
     }
 
     pub fn starts_postgres(&self) {
-        guard(&self.cluster).restart();
+        let mut cluster = guard(&self.cluster);
+        cluster.restart();
+        self.servers.iter().for_each(|place| place.to_database.leads_to(cluster.address));
     }
 
     /// All networks, each with a name.
@@ -196,6 +205,12 @@ impl Stage {
             all.push(("a server to the provider", &place.to_sandbox));
         }
         all
+    }
+
+    /// The weather when nothing is wrong: providers are far away, in the storm.
+    pub fn usual(&self, network: &Proxy) -> Weather {
+        let is_far = self.servers.iter().any(|place| place.to_sandbox.address == network.address);
+        if is_far { Weather::Slow(FAR) } else { Weather::Clear }
     }
 
     /// Everybody is there, every network is clear, and the provider tells at once what it had put off.
@@ -237,26 +252,26 @@ impl Stage {
 }
 
 /// Locks run out soon, a lost call is given up soon, and what is unanswered is asked after soon.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 6] = [
     "--listen=127.0.0.1:0",
     "--providers=sandbox",
     "--return-origins=https://shop.example",
+    "--reconcile-after=1s,2s,3s,5s",
     "--payment-lock-ttl=2s",
     "--provider-timeout=1s",
 ];
 
 impl Place {
     async fn set(cluster: &Cluster, database: &str) -> Self {
-        let nobody: SocketAddr = address_of(NOWHERE);
-        let front = Proxy::to(nobody).await;
+        let front = Proxy::to_nobody().await;
         let database = Database { engine: Engine::Postgres, url: cluster.url(database), name: database.to_owned() };
         Self {
             process: Mutex::new(None),
             shop: Shop::elsewhere(database, &format!("http://{}", front.address), NOWHERE),
             front,
-            news: Proxy::to(nobody).await,
+            news: Proxy::to_nobody().await,
             to_database: Proxy::to(cluster.address).await,
-            to_sandbox: Proxy::to(nobody).await,
+            to_sandbox: Proxy::to_nobody().await,
             deaths: Mutex::default(),
         }
     }

@@ -63,8 +63,7 @@ async fn story(options: &Options) -> bool {
     let books = Books::read(&stage).await;
     wrong.extend(audit(&books, &clients.told.entries()));
     wrong.extend(shown::look(&stage, &books).await);
-    let keys = books.operations.iter().cloned().collect();
-    let asked_again = healing::asks_again(&clients, keys, MOST_ASKED_AGAIN).await;
+    let asked_again = healing::asks_again(&clients, books.answered_keys(), MOST_ASKED_AGAIN).await;
     let after = Books::read(&stage).await;
     if after.movements != books.movements {
         wrong.push(Wrong::new(Kind::DoubleCharge, "money moved when keys were sent again"));

@@ -59,8 +59,7 @@ impl Storm {
             is_over: AtomicBool::new(false),
             counts: Mutex::default(),
         });
-        let mut all: Vec<fn(&Sky, Dice)> =
-            vec![servers_die, servers_die, servers_hang, postgres_dies, sandbox_dies, answers_fail];
+        let mut all: Vec<fn(&Sky, Dice)> = vec![servers_die, servers_hang, postgres_dies, sandbox_dies, answers_fail];
         all.extend((0..NETWORKS).map(|_| networks_fail as fn(&Sky, Dice)));
         let rages = |(at, one): (u64, fn(&Sky, Dice))| {
             let sky = Arc::clone(&sky);
@@ -102,7 +101,7 @@ impl Sky {
 
 fn servers_die(sky: &Sky, mut dice: Dice) {
     loop {
-        sky.waits(dice.millis(300, 1300));
+        sky.waits(dice.millis(200, 700));
         if sky.is_over() {
             return;
         }
@@ -176,6 +175,8 @@ fn networks_fail(sky: &Sky, mut dice: Dice) {
         }
         let (name, network) = networks[usize::try_from(dice.below(networks.len() as u64)).expect("a place")];
         let (weather, what) = match dice.below(10) {
+            // A request asks its database many times.
+            0..4 if name.ends_with("PostgreSQL") => (Weather::Slow(dice.millis(2, 15)), "slow"),
             0..4 => (Weather::Slow(dice.millis(20, 150)), "slow"),
             4 => (Weather::Swallowing, "black hole"),
             5 => (Weather::AnswersLost, "answers lost"),
@@ -186,6 +187,6 @@ fn networks_fail(sky: &Sky, mut dice: Dice) {
         sky.counts(&format!("network: {what}, {name}"));
         // A black hole lasts longer than anybody's patience, now and then.
         sky.waits(if what == "black hole" { dice.millis(500, 3500) } else { dice.millis(100, 1500) });
-        network.turns(Weather::Clear);
+        network.turns(sky.stage.usual(network));
     }
 }
