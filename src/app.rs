@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use entity::schedule::Schedule;
 
 use crate::{clock::Clock, config::ReturnOrigins, db::Database, provider::Providers};
 
@@ -14,6 +15,8 @@ pub struct App {
     pub return_origins: ReturnOrigins,
     /// How long a provider may take to answer one call.
     pub provider_timeout: Duration,
+    /// When a provider is asked again about what it has not answered (rule R1).
+    pub checks: Schedule,
     /// How long a mutation that takes a payment's lock itself takes it for (rule K3).
     pub payment_lock_ttl: Duration,
 }

@@ -6,7 +6,7 @@
 //! what comes back. Face → verbs → nouns, never back.
 //!
 //! Beside them: [`auth`] turns a token into a caller; [`provider`] is all that is known of payment providers; [`sandbox`] is a small payment provider
-//! of our own, which the rest reaches over HTTP only; [`config`] holds every setting; [`server`] puts it all together and runs it.
+//! of our own, which the rest reaches over HTTP only; the reconciler sees to what nobody has heard the end of; [`config`] holds every setting; [`server`] puts it all together and runs it.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ mod faults;
 pub mod graphql;
 pub mod http;
 pub mod provider;
+mod reconciler;
 pub mod sandbox;
 pub mod secret;
 pub mod server;

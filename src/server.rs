@@ -20,8 +20,10 @@ use crate::{
         graphiql::{self, DemoCaller},
     },
     provider::{PaymentProvider, Providers, sandbox::Sandbox as SandboxClient},
+    reconciler,
     sandbox::{self, Sandbox},
     secret::Secret,
+    service::reconcile,
 };
 
 /// How long what runs may go on after a stop was asked for.
@@ -69,12 +71,19 @@ pub struct Running {
     pub address: SocketAddr,
     /// Whom a developer can play: none outside development.
     pub callers: Vec<DemoCaller>,
+    app: Arc<App>,
     stop: CancellationToken,
     tasks: TaskTracker,
     db: Database,
 }
 
 impl Running {
+    /// Sees at once to all that is due, as the reconciler does now and then: for whoever's clock is not the machine's. Gives how much it was.
+    pub async fn reconcile(&self) -> Result<usize, ServerError> {
+        let done = reconcile::reconcile(&self.app).await;
+        done.map_err(|error| ServerError(format!("the reconciler failed: {error:?}")))
+    }
+
     /// Stops accepting, lets what runs come to its end within 30 s, and lets go of the database.
     pub async fn stop(self) -> Result<(), ServerError> {
         end(&self.stop, &self.tasks).await;
@@ -103,6 +112,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         return_origins: config.return_origins.clone(),
         provider_timeout: config.provider_timeout,
         payment_lock_ttl: config.payment_lock_ttl,
+        checks: config.reconcile_after.clone(),
     });
     let face = Face {
         app: Arc::clone(&app),
@@ -119,7 +129,10 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         let made = demo::fill_if_empty(&app).await;
         made.map_err(failed("the demo can't be made (it can be left out with --no-demo)"))?;
     }
-    Ok(Running { address, callers, stop, tasks, db })
+    if config.reconciler {
+        tasks.spawn(reconciler::run(Arc::clone(&app), stop.clone(), tasks.clone()));
+    }
+    Ok(Running { address, callers, app, stop, tasks, db })
 }
 
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {

@@ -153,6 +153,10 @@ pub struct Model {
     pub failure_message: Option<String>,
     pub decline: Option<Decline>,
     pub expires_at: Option<DateTime<Utc>>,
+    /// How often the provider was asked after it.
+    pub checks: i32,
+    /// When it is asked after next; null: a while after it was written.
+    pub next_check_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

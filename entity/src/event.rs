@@ -39,6 +39,10 @@ pub struct Model {
     pub external_id: String,
     pub state: State,
     pub report: Report,
+    /// How often it was tried to take it in, since it was parked.
+    pub tries: i32,
+    /// When that is tried next; null: a while after it was received.
+    pub next_try_at: Option<DateTime<Utc>>,
     pub received_at: DateTime<Utc>,
     pub applied_at: Option<DateTime<Utc>>,
 }

@@ -23,7 +23,8 @@
 //! | [`lock`] | who works on a payment, and until when |
 //! | [`operation`] | a mutation under an idempotency key |
 //! | [`event`] | a provider's news, kept word for word |
-//! | [`reconciliation`] | what a machine could not decide |
+//! | [`schedule`] | when a provider is asked again |
+//! | [`reconciliation`] | what a machine could not decide, and what a person may |
 //! | [`outbox`] | committed changes, to be told to whoever listens |
 
 pub mod attempt;
@@ -42,6 +43,7 @@ pub mod outbox;
 pub mod owner;
 pub mod payment;
 pub mod reconciliation;
+pub mod schedule;
 pub mod share;
 pub mod snapshot;
 pub mod summary;

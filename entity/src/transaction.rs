@@ -121,6 +121,10 @@ pub enum Undoing {
     Failed,
     /// The provider could not be asked at all.
     NotAsked,
+    /// It is to be tried once more.
+    Again,
+    /// Somebody undid it by hand.
+    ByHand,
 }
 
 impl ManagementState {
@@ -128,8 +132,10 @@ impl ManagementState {
     pub fn on(state: Option<Self>, undoing: Undoing) -> Option<Self> {
         match (state, undoing) {
             (None | Some(Self::ReversalCandidate), Undoing::Unwanted) => Some(Self::RequiresReversal),
-            (Some(Self::RequiresReversal | Self::FailedReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
+            (Some(Self::RequiresReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
             (Some(Self::ReversalInProgress), Undoing::Done) => Some(Self::Reversed),
+            (Some(Self::FailedReversal), Undoing::Again) => Some(Self::RequiresReversal),
+            (Some(Self::FailedReversal), Undoing::ByHand) => Some(Self::Reversed),
             (Some(Self::ReversalInProgress), Undoing::Failed) => Some(Self::FailedReversal),
             (Some(Self::ReversalInProgress), Undoing::NotAsked) => Some(Self::RequiresReversal),
             _ => None,
@@ -207,6 +213,10 @@ pub struct Model {
     pub sends: i32,
     /// When the last of them did.
     pub sent_at: Option<DateTime<Utc>>,
+    /// How often the provider was asked after it since.
+    pub checks: i32,
+    /// When it is asked after next; null: a while after it was written.
+    pub next_check_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub settled_at: Option<DateTime<Utc>>,
 }
@@ -296,15 +306,15 @@ mod tests {
         let states = std::iter::once(None).chain(ManagementState::iter().map(Some));
         let life = table(states, &undoings, |from, undoing| ManagementState::on(*from, *undoing));
         insta::assert_snapshot!(life, @r"
-        on                                Unwanted           Begun              Done               Failed             NotAsked
-        None                              RequiresReversal   -                  -                  -                  -
-        Some(ReversalCandidate)           RequiresReversal   -                  -                  -                  -
-        Some(RequiresReversal)            -                  ReversalInProgress -                  -                  -
-        Some(ReversalInProgress)          -                  -                  Reversed           FailedReversal     RequiresReversal
-        Some(Reversed)                    -                  -                  -                  -                  -
-        Some(FailedReversal)              -                  ReversalInProgress -                  -                  -
-        Some(ReversalTransaction)         -                  -                  -                  -                  -
-        Some(AutomaticReversalNotAllowed) -                  -                  -                  -                  -
+        on                                Unwanted           Begun              Done               Failed             NotAsked           Again              ByHand
+        None                              RequiresReversal   -                  -                  -                  -                  -                  -
+        Some(ReversalCandidate)           RequiresReversal   -                  -                  -                  -                  -                  -
+        Some(RequiresReversal)            -                  ReversalInProgress -                  -                  -                  -                  -
+        Some(ReversalInProgress)          -                  -                  Reversed           FailedReversal     RequiresReversal   -                  -
+        Some(Reversed)                    -                  -                  -                  -                  -                  -                  -
+        Some(FailedReversal)              -                  -                  -                  -                  -                  RequiresReversal   Reversed
+        Some(ReversalTransaction)         -                  -                  -                  -                  -                  -                  -
+        Some(AutomaticReversalNotAllowed) -                  -                  -                  -                  -                  -                  -
         ");
     }
 

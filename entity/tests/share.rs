@@ -75,6 +75,8 @@ impl Ledger {
             fencing_number: None,
             sends: 1,
             sent_at: None,
+            checks: 0,
+            next_check_at: None,
             created_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::try_from(number / 2).unwrap()),
             settled_at: None,
         };

@@ -10,7 +10,9 @@ use std::{
     convert::Infallible, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
 };
 
+use chrono::TimeDelta;
 use clap::Args;
+use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +33,9 @@ const BODY_BYTES: RangeInclusive<usize> = 1024..=100 * 1024 * 1024;
 const PROVIDER_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// What a lock may be taken for (rule K3).
 const PAYMENT_LOCK_TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+
+/// Sooner, and a request that still runs is disturbed; later, and nobody remembers what it was about.
+const RECONCILE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The settings as they were given, not checked yet.
 #[derive(Args, Clone)]
@@ -82,6 +87,21 @@ pub struct Settings {
     /// How long a payment stays locked by a mutation that takes the lock itself, if the server dies meanwhile: 1s to 300s
     #[arg(long, env = "ORDERPAY_PAYMENT_LOCK_TTL", global = true, value_name = "TIME", default_value = "10s")]
     payment_lock_ttl: String,
+
+    /// When a provider is asked again about what it has not answered: after the first of these, then after the second, and so on; the last one
+    /// repeats. Each is 1s to 7d
+    #[arg(
+        long,
+        env = "ORDERPAY_RECONCILE_AFTER",
+        global = true,
+        value_name = "TIME,…",
+        default_value = "30s,2m,10m,1h,1d"
+    )]
+    reconcile_after: String,
+
+    /// Whether this server looks for what is unanswered; one of those that share a database has to
+    #[arg(long, env = "ORDERPAY_RECONCILER", global = true, value_name = "on|off")]
+    reconciler: Option<String>,
 
     /// Where the sandbox provider runs as a process of its own [default: it runs inside this server]
     #[arg(long, env = "ORDERPAY_SANDBOX_URL", global = true, value_name = "URL")]
@@ -164,6 +184,8 @@ pub struct Config {
     pub providers: Vec<ProviderName>,
     pub provider_timeout: Duration,
     pub payment_lock_ttl: Duration,
+    pub reconcile_after: Schedule,
+    pub reconciler: bool,
     pub sandbox_url: Option<Url>,
     pub sandbox_webhook_secret: Option<Secret>,
     pub sandbox_database_url: DatabaseUrl,
@@ -270,6 +292,8 @@ impl Settings {
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),
             payment_lock_ttl: mistakes.duration("ORDERPAY_PAYMENT_LOCK_TTL", &self.payment_lock_ttl, &PAYMENT_LOCK_TTL),
+            reconcile_after: reconcile_after(&mut mistakes, &self.reconcile_after),
+            reconciler: mistakes.switch("ORDERPAY_RECONCILER", self.reconciler.as_deref(), true),
             sandbox_url: mistakes.url("ORDERPAY_SANDBOX_URL", self.sandbox_url.as_deref()),
             sandbox_database_url: self.sandbox_database_url(&mut mistakes),
             sandbox_limits: sandbox_limits(&mut mistakes, self.sandbox_limits.as_deref()),
@@ -368,6 +392,28 @@ impl Settings {
         }
         providers
     }
+}
+
+/// One pause of the reconciler's.
+struct Pause(TimeDelta);
+
+impl FromStr for Pause {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let pause = humantime::parse_duration(text).ok().filter(|pause| RECONCILE_AFTER.contains(pause));
+        let pause = pause.and_then(|pause| TimeDelta::from_std(pause).ok());
+        pause.map(Self).ok_or("must be 1s to 7d, a number and its unit")
+    }
+}
+
+fn reconcile_after(mistakes: &mut Mistakes, list: &str) -> Schedule {
+    let setting = "ORDERPAY_RECONCILE_AFTER";
+    let pauses: Vec<Pause> = mistakes.each(setting, Some(list));
+    Schedule::new(pauses.into_iter().map(|pause| pause.0).collect()).unwrap_or_else(|| {
+        mistakes.add(setting, "must name one pause at least, such as 30s");
+        Schedule::usual()
+    })
 }
 
 /// One thing that the sandbox can't do.

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     service::{
         attempt as attempts, lock as locks, order as orders,
-        payment::{self, Ledger},
+        payment::{self, Booked, Ledger},
         transaction as transactions,
     },
 };
@@ -62,6 +62,10 @@ pub struct SnapshotOf(pub OrderId);
 /// Asks for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptOf(pub AttemptId);
+
+/// Asks for a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PaymentOf(pub PaymentId);
 
 /// Asks for the lock that is held on a payment now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +130,17 @@ impl Loader<AttemptOf> for Batch {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = attempts::by_ids(self.0.db.read(), &ids).await.map_err(shared)?;
         Ok(found.into_iter().map(|attempt| (AttemptOf(attempt.id), attempt)).collect())
+    }
+}
+
+impl Loader<PaymentOf> for Batch {
+    type Value = Arc<Booked>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[PaymentOf]) -> Result<HashMap<PaymentOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = payment::booked(self.0.db.read(), &ids).await.map_err(shared)?;
+        Ok(found.into_iter().map(|booked| (PaymentOf(booked.payment.id), Arc::new(booked))).collect())
     }
 }
 

@@ -24,6 +24,7 @@ mod payment_input;
 mod problem;
 mod provider_failure;
 mod query;
+mod reconciliation;
 mod request;
 mod scalar;
 mod summary;

@@ -16,10 +16,11 @@ use super::{
         ProcessOrderToPaidInput, UpdateOrderCartInput,
     },
     payment_input::{ArchivePaymentInput, CreatePaymentInput, PaymentPayload, UpdatePaymentInput},
+    reconciliation::{ReconciliationCasePayload, ResolveReconciliationCaseInput},
     transaction_input::{TransactionInput, TransactionPayload},
     visible,
 };
-use crate::service::{attempt, claim, lock, order, payment_change, settle, transaction};
+use crate::service::{attempt, claim, lock, order, payment_change, resolution, settle, transaction};
 
 pub struct Mutation;
 
@@ -229,5 +230,17 @@ impl Mutation {
         #[graphql(desc = "Which locks.")] input: UnlockPaymentsInput,
     ) -> Result<UnlockPaymentsPayload, Failure> {
         UnlockPaymentsPayload::of(lock::unlock_payments(app(ctx), caller(ctx), input.read()).await)
+    }
+
+    /// Decides a case, with what the decision goes by. It runs under the payment's lock. The same decision again gives the case as it is. Needs
+    /// payments:reconcile.
+    #[graphql(visible = "visible::to_reconcilers")]
+    async fn resolve_reconciliation_case(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which case, and what is decided.")] input: ResolveReconciliationCaseInput,
+    ) -> Result<ReconciliationCasePayload, Failure> {
+        let decided = resolution::resolve_reconciliation_case(app(ctx), caller(ctx), input.read()).await;
+        ReconciliationCasePayload::of(decided)
     }
 }

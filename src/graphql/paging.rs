@@ -118,16 +118,16 @@ pub struct OrderEdge {
     node: Walked<Order>,
 }
 
-/// What lies before and after a page. Newest first: the next page holds older orders.
+/// What lies before and after a page. Newest first: the next page holds older ones.
 #[derive(SimpleObject)]
 pub struct PageInfo {
-    /// Whether there are older orders.
+    /// Whether there are older ones.
     has_next_page: bool,
-    /// Whether there are newer orders.
+    /// Whether there are newer ones.
     has_previous_page: bool,
-    /// The cursor of the first order of this page.
+    /// The cursor of the first one of this page.
     start_cursor: Option<String>,
-    /// The cursor of the last order of this page.
+    /// The cursor of the last one of this page.
     end_cursor: Option<String>,
 }
 
@@ -149,6 +149,14 @@ at_hand!(PageInfo,
     "endCursor" => |it| it.end_cursor,
 );
 
+impl PageInfo {
+    /// Of a page whose first and last entry stand at these cursors.
+    pub fn of(has_next_page: bool, has_previous_page: bool, cursors: &[String]) -> Self {
+        let (start_cursor, end_cursor) = (cursors.first().cloned(), cursors.last().cloned());
+        Self { has_next_page, has_previous_page, start_cursor, end_cursor }
+    }
+}
+
 /// Whether the selection asks for how many there are, which a filtered list has to count.
 pub fn counts(ctx: &Context<'_>) -> bool {
     let selected = ctx.look_ahead();
@@ -160,12 +168,7 @@ pub async fn connection(ctx: &Context<'_>, page: Page) -> Result<Walked<OrderCon
     let cursors: Vec<String> = page.orders.iter().map(|order| page.cursor(order)).collect();
     let total = page.total.unwrap_or_default();
     let per_page = u64::from(page.per_page);
-    let page_info = PageInfo {
-        has_next_page: page.has_next,
-        has_previous_page: page.has_previous,
-        start_cursor: cursors.first().cloned(),
-        end_cursor: cursors.last().cloned(),
-    };
+    let page_info = PageInfo::of(page.has_next, page.has_previous, &cursors);
     let selected = ctx.look_ahead();
     let selected = [selected.field("nodes"), selected.field("edges").field("node")];
     let nodes = Order::prefetched(ctx, page.orders, &selected).await?;

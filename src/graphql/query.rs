@@ -14,6 +14,7 @@ use super::{
     paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
     payment::Payment,
     problem::Problem,
+    reconciliation::{ReconciliationCaseConnection, ReconciliationState, cases},
     viewer::Viewer,
     visible,
     walk::Walked,
@@ -22,7 +23,7 @@ use crate::{
     error::{self, Error},
     service::{
         attempt::{self, Named},
-        operation, order, order_list, payment,
+        case, operation, order, order_list, payment,
     },
 };
 
@@ -174,6 +175,21 @@ impl Query {
         let row = attempt::find(app(ctx), caller(ctx), named).await?;
         Ok(row.map(|row| Walked(PaymentAttempt(row))))
     }
+
+    /// Payments whose real state at the provider is not known or contradicts ours, newest first. Needs payments:reconcile.
+    #[graphql(visible = "visible::to_reconcilers")]
+    async fn reconciliation_cases(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The first n, 1 to 100; 20 where it is left out.")] first: Option<i32>,
+        #[graphql(desc = "After this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those that are open, or resolved.")] state: Option<ReconciliationState>,
+    ) -> Result<ReconciliationCaseConnection, Failure> {
+        let state = state.map(Into::into);
+        let page = case::get_cases(app(ctx), caller(ctx), cases(first, after, state)).await?;
+        Ok(ReconciliationCaseConnection::of(page, state))
+    }
+
     /// What became of a mutation that was sent with this idempotency key by this caller; null where none was, or it was refused before anything
     /// was written. Of several mutations under one key, the one that was sent last.
     async fn operation(

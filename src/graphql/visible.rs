@@ -46,6 +46,10 @@ pub fn to_lockers(ctx: &Context<'_>) -> bool {
     caller_has(ctx, Scope::LocksWrite)
 }
 
+pub fn to_reconcilers(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::PaymentsReconcile)
+}
+
 /// Shoppers may look at their own orders, services with the scope at all.
 pub fn to_order_viewers(ctx: &Context<'_>) -> bool {
     is_shopper(ctx) || to_order_readers(ctx)
@@ -71,6 +75,7 @@ pub fn to_mutators(ctx: &Context<'_>) -> bool {
         to_refunders,
         to_creditors,
         to_lockers,
+        to_reconcilers,
     ]
     .into_iter();
     any.any(|may| may(ctx))

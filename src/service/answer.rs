@@ -12,7 +12,9 @@ use entity::{
     reconciliation::Reason,
     transaction::{ActiveModel, Column, Entity, Heard, Kind, ManagementState, Model, Status, Undoing},
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
+};
 
 use super::{
     attempt,
@@ -92,11 +94,11 @@ pub(super) async fn follow_up(app: &App, payment: &payment::Model, recorded: Rec
     }
 }
 
-pub(super) async fn by_id(tx: &WriteTransaction, id: TransactionId) -> Result<Model, Error> {
+pub(super) async fn by_id(tx: &impl ConnectionTrait, id: TransactionId) -> Result<Model, Error> {
     Entity::find_by_id(id).one(tx).await?.ok_or(Error::missing(id))
 }
 
-async fn record_within(
+pub(super) async fn record_within(
     row: &LockedRow<'_>,
     order: order::Model,
     current: Model,
@@ -122,7 +124,7 @@ async fn record_within(
     let unwanted = status == Status::Succeeded && is_unwanted(&current, &payment, &order);
     write(row, &current, status, unwanted, told, now).await?;
     intent::touch(row.tx, &payment, now).await?;
-    if current.kind == Kind::ReverseAuthorize {
+    if matches!(current.kind, Kind::ReverseAuthorize | Kind::Refund) {
         undo(row, &current, status, told, now).await?;
     }
     let mut paid = false;
@@ -164,19 +166,25 @@ async fn ask(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    let reported_status = match told.heard {
+        Heard::Succeeded => Some(Status::Succeeded),
+        Heard::Failed => Some(Status::Failed),
+        Heard::Nothing | Heard::Pending => None,
+    };
     let question = Question {
         reason,
         payment: current.payment_id,
         attempt: None,
         transaction: Some(current.id),
         expected: current.amount(),
-        reported: told.amount.unwrap_or(current.amount()),
+        reported: Some(told.amount.unwrap_or(current.amount())),
+        reported_status,
         words: Some(Report(format!("the provider said: {:?}", told.heard))),
     };
     case::open_once(row.tx, question, now).await
 }
 
-async fn write(
+pub(super) async fn write(
     row: &LockedRow<'_>,
     current: &Model,
     status: Status,
@@ -198,10 +206,18 @@ async fn write(
     }
     if unwanted {
         values.management_state = Set(Some(ManagementState::RequiresReversal));
+        values.next_check_at = Set(None);
     }
     let query = Entity::update_many().set(values).filter(Column::Id.eq(current.id));
     let written = query.filter(Column::Status.eq(current.status)).exec(row.tx).await?.rows_affected;
-    if written == 1 { Ok(()) } else { Err(Error::Fault(format!("{} changed under its lock", current.id))) }
+    if written != 1 {
+        return Err(Error::Fault(format!("{} changed under its lock", current.id)));
+    }
+    // Only what was asked after in vain has a case.
+    if current.checks > 0 && status != Status::Unknown {
+        case::answered(row.tx, Some(current.id), None, format!("it turned out to be {status:?}"), now).await?;
+    }
+    Ok(())
 }
 
 /// What undoes another transaction was answered: the other one is undone, or stuck, and then somebody has to look (rule S1). Where the provider could
@@ -240,7 +256,7 @@ async fn undo(
 pub(super) const SERVER: &str = "server";
 
 pub(super) async fn set_state(tx: &WriteTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
-    let values = ActiveModel { management_state: Set(Some(state)), ..ActiveModel::default() };
+    let values = ActiveModel { management_state: Set(Some(state)), next_check_at: Set(None), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
     Ok(())
 }
@@ -260,6 +276,8 @@ async fn release(row: &LockedRow<'_>, capture: &Model, told: &Told, now: DateTim
         source: Some("provider".into()),
         source_entity_type: Some("CAPTURE".into()),
         source_entity_id: Some(capture.id.to_string()),
+        checks: 0,
+        next_check_at: None,
         created_at: now,
         settled_at: Some(now),
         ..capture.clone()

@@ -258,6 +258,21 @@ pub(super) async fn came_to_problem(
     }
 }
 
+/// Ends the key of a request whose server died, once the attempt that it started is answered (rule I3). The order's row and the key's are locked.
+pub(super) async fn finish_left(
+    tx: &WriteTransaction,
+    order: &orders::Model,
+    left: &kept::Model,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (Some(attempt), Some(key)) = (left_by(tx, left).await?, Key::of(left)) else { return Ok(()) };
+    if attempt.status == Status::Created {
+        return Ok(());
+    }
+    let problem = came_to_problem(tx, order, &attempt).await?;
+    operation::finish(tx, &key, now, problem.as_ref(), kept::ActiveModel::default()).await
+}
+
 /// What an operation on an attempt notes of it.
 pub(super) fn came_to(attempt: &Model) -> kept::ActiveModel {
     kept::ActiveModel {
@@ -326,6 +341,8 @@ async fn write(
         failure_message: None,
         decline: None,
         expires_at: None,
+        checks: 0,
+        next_check_at: None,
         created_at: now,
         updated_at: now,
     };
@@ -337,10 +354,15 @@ async fn write(
 }
 
 /// Takes back the way to whatever session is open on an order that must not be charged any more: whether or not it can be ended at the provider,
-/// nobody is sent there.
+/// nobody is sent there. Where it can't now, the reconciler goes on trying from its first pause.
 pub(super) async fn hide_open(tx: &WriteTransaction, order: OrderId) -> Result<(), DbErr> {
-    let hidden =
-        attempt::ActiveModel { redirect_url: Set(None), client_secret: Set(None), ..attempt::ActiveModel::default() };
+    let hidden = attempt::ActiveModel {
+        redirect_url: Set(None),
+        client_secret: Set(None),
+        checks: Set(0),
+        next_check_at: Set(None),
+        ..attempt::ActiveModel::default()
+    };
     let open = Entity::update_many().set(hidden).filter(Column::OrderId.eq(order));
     open.filter(Column::Status.is_in(OPEN)).exec(tx).await.map(|_| ())
 }
@@ -352,12 +374,12 @@ pub(super) async fn open_on(db: &impl ConnectionTrait, order: OrderId) -> Result
 
 /// Whether money was reported on the order that was not accepted, and nobody decided yet: charging once more could charge twice.
 pub(super) async fn waits_for_decision(db: &impl ConnectionTrait, order: OrderId) -> Result<bool, DbErr> {
-    // What could not be given back is no charge.
+    // What could not be given back is no charge, and what is unanswered is reserved.
     let case = reconciliation::Entity::find()
         .join(JoinType::InnerJoin, payment_of_case())
         .filter(payments::Column::OrderId.eq(order))
         .filter(reconciliation::Column::State.eq(reconciliation::State::Open))
-        .filter(reconciliation::Column::Reason.ne(reconciliation::Reason::FailedReversal))
+        .filter(reconciliation::Column::Reason.is_in(reconciliation::MONEY_UNDECIDED))
         .one(db)
         .await?;
     Ok(case.is_some())

@@ -8,7 +8,9 @@ use entity::{
     id::AttemptId,
     payment, transaction,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, TryInsertResult};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, TryInsertResult,
+};
 
 use super::{
     answer, attempt as attempts,
@@ -56,7 +58,6 @@ async fn process_session(
     }
 }
 
-/// News of a transaction is an answer like any other. Recording it once more changes nothing, so that its copies need no look-up.
 async fn process_transaction(
     app: &App,
     provider: &str,
@@ -65,22 +66,36 @@ async fn process_transaction(
     event_id: &str,
     body: &str,
 ) -> Result<(), Error> {
+    match take_in_answer(app, provider, reference, answer, event_id, body).await? {
+        true => Ok(()),
+        false => park(app, provider, event_id, reference, body).await,
+    }
+}
+
+/// News of a transaction is an answer like any other. Recording it once more changes nothing, so that its copies need no look-up. Gives whether the
+/// transaction is known.
+async fn take_in_answer(
+    app: &App,
+    provider: &str,
+    reference: &str,
+    answer: Answer,
+    event_id: &str,
+    body: &str,
+) -> Result<bool, Error> {
     let known = transaction::Entity::find().filter(transaction::Column::Reference.eq(reference));
     let known = known.find_also_related(payment::Entity).one(app.db.read()).await?;
     let Some((transaction, Some(payment))) =
         known.filter(|(_, of)| of.as_ref().is_some_and(|of| of.provider == provider))
     else {
-        return park(app, provider, event_id, reference, body).await;
+        return Ok(false);
     };
     let now = app.clock.now();
     let event = event_row(provider, event_id, reference, body, now, State::Applied);
-    let keep = async move |row: &LockedRow<'_>| {
-        Entity::insert(event.into_active_model()).on_conflict_do_nothing().exec_without_returning(row.tx).await?;
-        Ok(())
-    };
+    let keep = async move |row: &LockedRow<'_>| keep_applied(row.tx, event, now).await.map(drop);
     let told = Said::by(answer);
     let recorded = answer::record(app, &payment, transaction.id, &told, keep).await?;
-    Box::pin(answer::follow_up(app, &payment, recorded)).await
+    Box::pin(answer::follow_up(app, &payment, recorded)).await?;
+    Ok(true)
 }
 
 /// Takes in what was kept of a session, if it is known by now. Whoever parks news and whoever makes a session known look for each other after they
@@ -151,21 +166,55 @@ pub(super) async fn remember(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let Some(event_id) = &told.event_id else { return Ok(true) };
-    let row = event_row(provider, event_id, external_id, &told.words.0, now, State::Applied);
-    let inserted = Entity::insert(row.into_active_model()).on_conflict_do_nothing().exec_without_returning(tx).await?;
+    keep_applied(tx, event_row(provider, event_id, external_id, &told.words.0, now, State::Applied), now).await
+}
+
+/// Keeps an event that is taken in now, whether or not it was parked before; false if it was taken in before.
+async fn keep_applied(tx: &WriteTransaction, event: Model, now: DateTime<Utc>) -> Result<bool, Error> {
+    let row = event.clone().into_active_model();
+    let inserted = Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx).await?;
     if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
         return Ok(true);
     }
     let applied = ActiveModel { state: Set(State::Applied), applied_at: Set(Some(now)), ..ActiveModel::default() };
-    let unparked = Entity::update_many()
-        .set(applied)
-        .filter(Column::Provider.eq(provider))
-        .filter(Column::ExternalId.eq(external_id))
-        .filter(Column::EventId.eq(event_id))
-        .filter(Column::State.eq(State::Parked))
-        .exec(tx)
-        .await?;
-    Ok(unparked.rows_affected > 0)
+    let unparked = Entity::update_many().set(applied).filter(is(&event)).filter(Column::State.eq(State::Parked));
+    Ok(unparked.exec(tx).await?.rows_affected > 0)
+}
+
+fn is(event: &Model) -> Condition {
+    Condition::all()
+        .add(Column::Provider.eq(&event.provider))
+        .add(Column::ExternalId.eq(&event.external_id))
+        .add(Column::EventId.eq(&event.event_id))
+}
+
+/// Takes in an event that was kept, if what it is about is known by now; false where it is not.
+pub(super) async fn take_in_again(app: &App, parked: &Model) -> Result<bool, Error> {
+    let Some(provider) = app.providers.named(&parked.provider) else { return Ok(false) };
+    let body = &parked.report.0;
+    let notice = provider.read_event(body.as_bytes());
+    let notice = notice.map_err(|_| Error::Fault(format!("the kept event {} can't be read", parked.event_id)))?;
+    match notice.about {
+        About::Session(news) => match unpark(app, &parked.provider, &news.external_id).await? {
+            Some(settled) => Box::pin(end_what_must_not_be_paid(app, &settled)).await.map(|()| true),
+            None => Ok(false),
+        },
+        About::Transaction { reference, answer } => {
+            Box::pin(take_in_answer(app, &parked.provider, &reference, answer, &parked.event_id, body)).await
+        }
+    }
+}
+
+/// Notes how often an event was tried, and when it is tried next.
+pub(super) async fn try_again_at(
+    tx: &WriteTransaction,
+    parked: &Model,
+    tries: i32,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let values = ActiveModel { tries: Set(tries), next_try_at: Set(Some(at)), ..ActiveModel::default() };
+    Entity::update_many().set(values).filter(is(parked)).filter(Column::State.eq(State::Parked)).exec(tx).await?;
+    Ok(())
 }
 
 fn event_row(
@@ -182,6 +231,8 @@ fn event_row(
         external_id: external_id.to_owned(),
         state,
         report: Report(words.to_owned()),
+        tries: 0,
+        next_try_at: None,
         received_at: now,
         applied_at: (state == State::Applied).then_some(now),
     }

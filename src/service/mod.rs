@@ -17,10 +17,12 @@
 //! | `told` | what was heard of a transaction, and what it is worth |
 //! | `answer` | record it, and let the order follow |
 //! | `recovery` | settle what is unanswered |
+//! | [`reconcile`] | find what nobody has heard the end of, and see to it |
+//! | [`resolution`] | decide a case |
 //! | `reversal` | give back what is not wanted any more |
 //! | [`lock`] | take, hold on to and give back locks on payments, for processes outside |
 //! | `lease` | the lock that the server's own work runs under |
-//! | `case` | what a person has to decide |
+//! | [`case`] | what a person has to decide: opened, found, closed |
 //! | [`attempt`] | start an attempt to pay, find attempts |
 //! | [`event`] | keep a provider's events, and hand them on once |
 //! | [`settle`] | compare what a provider reports with what was asked for |
@@ -30,7 +32,7 @@
 
 mod answer;
 pub mod attempt;
-mod case;
+pub mod case;
 pub mod claim;
 pub mod event;
 mod intent;
@@ -43,7 +45,9 @@ mod outbox;
 pub mod payment;
 pub mod payment_change;
 mod plan;
+pub mod reconcile;
 mod recovery;
+pub mod resolution;
 mod reversal;
 mod session;
 pub mod settle;

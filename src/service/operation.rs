@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{Caller, CallerKind},
     db::WriteTransaction,
     error::{Error, Problem, Read},
     secret::hex,
@@ -31,6 +31,17 @@ pub struct Key {
     key: String,
     fingerprint: String,
 }
+
+/// The mutations that go on after they have written something: a server may die in the middle of one.
+const RESUMABLE: [&str; 7] = [
+    "attemptToPayForOrder",
+    "authorizePayment",
+    "authorizeAndCapturePayment",
+    "capturePayment",
+    "reverseAuthorization",
+    "refundPayment",
+    "creditPayment",
+];
 
 /// What a key stands for at this moment.
 #[derive(Debug)]
@@ -72,6 +83,15 @@ impl Key {
         let parts = input.iter().map(|part| part.map_or("-".to_owned(), |part| format!("={part}")));
         let parts: Vec<String> = parts.collect();
         Self::new(caller, mutation, key, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The key that a mutation was recorded under.
+    pub(super) fn of(operation: &Model) -> Option<Self> {
+        let kinds = [CallerKind::User, CallerKind::Anonymous, CallerKind::Service];
+        let caller_kind = kinds.into_iter().map(CallerKind::name).find(|name| *name == operation.caller_kind)?;
+        let mutation = RESUMABLE.into_iter().find(|mutation| *mutation == operation.mutation)?;
+        let Model { caller_id, idempotency_key, fingerprint, .. } = operation.clone();
+        Some(Self { caller_kind, caller_id, mutation, key: idempotency_key, fingerprint })
     }
 
     fn id(&self) -> (String, String, String, String) {

@@ -4,9 +4,9 @@
 //! that happens and whoever does it. Nothing is given up for lost here.
 
 use entity::{
-    id::PaymentId,
+    id::{PaymentId, TransactionId},
     method, order as orders, payment,
-    transaction::{ActiveModel, Column, Entity, ManagementState, Model, Status, UNANSWERED},
+    transaction::{ActiveModel, Column, Entity, Heard, ManagementState, Model, Status, UNANSWERED},
 };
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 
@@ -37,7 +37,7 @@ pub(super) async fn enter(
     let unanswered = unanswered(&tx, payment.id).await?;
     tx.commit().await?;
     match settle(app, payment, &unanswered, &lease).await {
-        Ok(()) => Ok(lease),
+        Ok(_) => Ok(lease),
         Err(error) => {
             lease::leave(app, &lease).await;
             Err(error)
@@ -54,22 +54,26 @@ pub(super) async fn unanswered(db: &impl ConnectionTrait, payment: PaymentId) ->
     query.order_by_asc(Column::CreatedAt).order_by_asc(Column::Id).all(db).await
 }
 
-/// Asks after each of these, and undoes what turns out not to be wanted any more.
+/// Asks after each of these, and undoes what turns out not to be wanted any more. Gives those of which the provider does not say.
 pub(super) async fn settle(
     app: &App,
     payment: &payment::Model,
     unanswered: &[Model],
     lease: &Lease,
-) -> Result<(), Error> {
-    let mut recorded = Recorded::default();
+) -> Result<Vec<TransactionId>, Error> {
+    let (mut recorded, mut silent) = (Recorded::default(), vec![]);
     for transaction in unanswered.iter().filter(|row| row.status.is_unanswered()) {
         let told = ask_after(app, payment, transaction, lease).await?;
+        if told.heard == Heard::Nothing {
+            silent.push(transaction.id);
+        }
         recorded.add(answer::record(app, payment, transaction.id, &told, async |_| Ok(())).await?);
     }
     if recorded.paid {
         lease::keep(app, lease, session::end_leftover(app, payment.order_id)).await?;
     }
-    Box::pin(reversal::reverse_unwanted(app, payment, lease)).await
+    Box::pin(reversal::reverse_unwanted(app, payment, lease)).await?;
+    Ok(silent)
 }
 
 /// What the provider says of a transaction that may have been sent. Where it never heard of it, it is asked once more under the same reference.
@@ -90,6 +94,23 @@ pub(super) async fn ask_after(
         Ok(None) => repeat(app, payment, transaction, lease).await,
         Err(error) => Ok(Told::by_call(Err(error), None)),
     }
+}
+
+/// Asks the provider how a transaction stands that it has answered before. What contradicts its last word is a case (rule P2). Gives whether it says
+/// again what it said.
+pub(super) async fn compare(
+    app: &App,
+    payment: &payment::Model,
+    transaction: &Model,
+    lease: &Lease,
+) -> Result<bool, Error> {
+    let Some(provider) = app.providers.named(&payment.provider) else { return Ok(false) };
+    let Ok(Some(answer)) = lease::keep(app, lease, provider.find_transaction(&transaction.reference)).await else {
+        return Ok(false);
+    };
+    let told = Told::by(answer);
+    answer::record(app, payment, transaction.id, &told, async |_| Ok(())).await?;
+    Ok(!transaction.status.contradicts(told.heard) && told.amount == Some(transaction.amount()))
 }
 
 /// Sends what the provider does not have. Once everybody who ever set out to send it must have come to an end, a refusal is the last word, and so is

@@ -1,4 +1,5 @@
-//! Authorizations that are not wanted any more, because their payment was archived or has another amount now, are given back (rule S1).
+//! What is not wanted any more is given back (rule S1): authorizations of a payment that was archived or has another amount now, and money that somebody
+//! decided not to keep (rule R3).
 //!
 //! They are marked in the transaction that makes them unwanted, and reversed after it: a server that dies between leaves a mark that says so.
 
@@ -31,16 +32,28 @@ pub(super) async fn mark_unwanted(
 ) -> Result<Vec<TransactionId>, Error> {
     let mut rests = vec![];
     for row in ledger.iter().filter(|row| row.kind == Kind::Authorize && row.status != Status::Failed) {
-        let left = rest(row, ledger)?;
-        if left == row.amount() {
-            if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
-                set_state(held.tx(), row, state).await?;
-            }
-        } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
-            rests.push(write(held, row, left, None, now).await?);
-        }
+        rests.extend(give_back(held, row, ledger, now).await?);
     }
     Ok(rests)
+}
+
+/// Sees to it that what is left of a charge is given back: an authorization of which nothing was used is marked, and counts no more from now on; of
+/// anything else the rest is, by a transaction whose id this gives.
+pub(super) async fn give_back(
+    held: &HeldLock<'_>,
+    row: &Model,
+    ledger: &[Model],
+    now: DateTime<Utc>,
+) -> Result<Option<TransactionId>, Error> {
+    let left = rest(row, ledger)?;
+    if row.kind == Kind::Authorize && left == row.amount() {
+        if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
+            set_state(held.tx(), row, state).await?;
+        }
+    } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
+        return write(held, row, left, None, now).await.map(Some);
+    }
+    Ok(None)
 }
 
 /// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other. Stops where a reversal does not come
@@ -80,13 +93,13 @@ async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Resul
     Ok(Some(id))
 }
 
-/// The next authorization of which something is to be given back, and how much: all of it where it is marked, or where nothing of it was used and
-/// the payment is closed; the rest of what was used, once.
+/// The next charge of which something is to be given back, and how much: all of it where it is marked, or where it is an authorization of which
+/// nothing was used and the payment is closed; the rest of one that was used, once.
 fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, MoneyError> {
-    let held = |row: &&Model| row.kind == Kind::Authorize && row.status == Status::Succeeded;
-    for row in ledger.iter().filter(held) {
+    for row in ledger.iter().filter(|row| row.kind.charges() && row.status == Status::Succeeded) {
         let left = rest(row, ledger)?;
         let is_marked = row.management_state == Some(ManagementState::RequiresReversal);
+        let is_closed = is_closed && row.kind == Kind::Authorize;
         let may_be = ManagementState::on(row.management_state, Undoing::Unwanted).is_some();
         let refused = ledger.iter().any(|child| {
             child.parent_id == Some(row.id) && child.status == Status::Failed && child.source.as_deref() == Some(SERVER)
@@ -98,7 +111,8 @@ fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, Mo
     Ok(None)
 }
 
-async fn write(
+/// Writes down that so much of a charge is to be given back.
+pub(super) async fn write(
     held: &HeldLock<'_>,
     of: &Model,
     amount: Money,
@@ -106,7 +120,11 @@ async fn write(
     now: DateTime<Utc>,
 ) -> Result<TransactionId, Error> {
     let source = Source { source: Some(SERVER), ..Source::default() };
-    let intent = Intent { kind: Kind::ReverseAuthorize, amount, parent: Some(of.id), management_state, source };
+    let kind = match of.kind {
+        Kind::Authorize => Kind::ReverseAuthorize,
+        _ => Kind::Refund,
+    };
+    let intent = Intent { kind, amount, parent: Some(of.id), management_state, source };
     intent::write(held, &intent, now).await
 }
 

@@ -13,7 +13,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
-    event, lease,
+    case, event, lease,
     lock::Token,
     operation::{self, Key},
     order, outbox,
@@ -105,6 +105,9 @@ async fn record(
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
+    if current.checks > 0 && current.status == Status::Created {
+        case::answered(&tx, None, Some(attempt.id), "its session was found".into(), now).await?;
+    }
     outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
     event::take_in_parked(app, &tx, attempt.id, now).await?;
     let is_open = session.report == Report::Pending;
@@ -161,6 +164,29 @@ async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Resu
     Ok((ended, problem))
 }
 
+/// Looks for the session of an attempt whose answer was lost (rule T1), and takes in how it stands. Where there is none for sure, and nobody can be
+/// opening one any more, the attempt came to nothing. Gives whether that is known now.
+pub async fn look_up(app: &App, open: &Model) -> Result<bool, Error> {
+    let Some(provider) = app.providers.named(&open.provider) else { return Ok(false) };
+    match find(provider, open).await {
+        Ok(Some(session)) => record(app, open, session, None).await.map(|_| true),
+        Ok(None) if is_quiet(app, open) => fail(app, open, "session_not_opened", None).await.map(|_| true),
+        Ok(None) => Ok(false),
+        Err(error) => {
+            tracing::warn!(attempt = %open.id, ?error, "the provider can't say whether it opened a session");
+            Ok(false)
+        }
+    }
+}
+
+/// Asks how a session stands, whatever its attempt came to, and takes that in.
+pub async fn ask_again(app: &App, attempt: &Model) -> Result<(), Error> {
+    match attempt.external_id {
+        Some(_) => ask_after(app, attempt).await,
+        None => look_up(app, attempt).await.map(drop),
+    }
+}
+
 /// Takes in what became of an open session that nobody told (rule W3). A provider that can't say leaves it as it is.
 pub async fn ask_after(app: &App, open: &Model) -> Result<(), Error> {
     let Some(provider) = app.providers.named(&open.provider) else { return Ok(()) };
@@ -214,17 +240,12 @@ async fn end_now(app: &App, open: &Model) -> Result<(), Error> {
     if open.external_id.is_some() {
         return cancel(app, open).await;
     }
-    let provider = app.providers.named(&open.provider).ok_or(Problem::OutcomeUnknown)?;
-    match find(provider, open).await {
-        Ok(Some(session)) => {
-            let (recorded, _) = record(app, open, session, None).await?;
-            match recorded.status.is_open() {
-                true => cancel(app, &recorded).await,
-                false => Ok(()),
-            }
-        }
-        Ok(None) if is_quiet(app, open) => fail(app, open, "session_not_opened", None).await.map(|_| ()),
-        Ok(None) | Err(_) => Err(Problem::OutcomeUnknown.into()),
+    if !look_up(app, open).await? {
+        return Err(Problem::OutcomeUnknown.into());
+    }
+    match attempt::by_id(app.db.read(), open.id).await? {
+        Some(found) if found.status.is_open() => cancel(app, &found).await,
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ use entity::{
     outbox::Topic,
     payment,
     reconciliation::{self, Reason},
-    transaction::{self, Failure, Kind, ProviderReference},
+    transaction::{self, Failure, Kind, ManagementState, ProviderReference},
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -230,7 +230,7 @@ async fn compare_money(
     }
     let due = payments::ledger(row.tx, order.id).await?.amount_due(&order)?;
     match judge(attempt, &order, due, told.amount) {
-        None => accept(row, attempt, order, now).await,
+        None => accept(row, attempt, order, told.amount, now).await,
         Some(reason) => refuse(row, attempt, reason, told, now).await,
     }
 }
@@ -248,23 +248,42 @@ async fn case_of(tx: &WriteTransaction, attempt: &Model, amount: Money) -> Resul
 }
 
 /// Takes the money in (rule T4): the payment's transaction, and the order paid if it is covered.
-async fn accept(
+pub(super) async fn accept(
     row: &LockedRow<'_>,
     attempt: &Model,
     order: order::Model,
+    amount: Money,
     now: DateTime<Utc>,
 ) -> Result<Effect, Error> {
     let Some(to) = attempt.status.on(News::MoneyAccepted) else {
         return Ok(Effect::None);
     };
+    book(row.tx, attempt, amount, None, now).await?;
+    advance(row, attempt, to, None, now).await?;
+    if order.status == order::Status::AwaitingPayment
+        && let Payable::Paid(paid) = pay_if_covered(row.tx, order, Some(attempt.id), now).await?
+    {
+        attempts::hide_open(row.tx, paid.id).await?;
+    }
+    Ok(Effect::Changed)
+}
+
+/// Writes down that money of an attempt moved.
+pub(super) async fn book(
+    tx: &WriteTransaction,
+    attempt: &Model,
+    amount: Money,
+    management_state: Option<ManagementState>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let transaction = transaction::Model {
         id: TransactionId::new(now),
         payment_id: attempt.payment_id,
         kind: Kind::AuthorizeAndCapture,
         status: transaction::Status::Succeeded,
-        management_state: None,
-        amount_minor: attempt.amount_minor,
-        currency: attempt.currency,
+        management_state,
+        amount_minor: amount.minor(),
+        currency: amount.currency(),
         parent_id: None,
         attempt_id: Some(attempt.id),
         reference: attempt.reference.clone(),
@@ -278,15 +297,13 @@ async fn accept(
         fencing_number: None,
         sends: 1,
         sent_at: None,
+        checks: 0,
+        next_check_at: None,
         created_at: now,
         settled_at: Some(now),
     };
-    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(row.tx).await?;
-    advance(row, attempt, to, None, now).await?;
-    if let Payable::Paid(paid) = pay_if_covered(row.tx, order, Some(attempt.id), now).await? {
-        attempts::hide_open(row.tx, paid.id).await?;
-    }
-    Ok(Effect::Changed)
+    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
+    Ok(())
 }
 
 /// Keeps money that is not accepted as a case (rule T5).
@@ -303,7 +320,8 @@ async fn refuse(
         attempt: Some(attempt.id),
         transaction: None,
         expected: attempt.amount(),
-        reported: told.amount,
+        reported: Some(told.amount),
+        reported_status: None,
         words: Some(told.words.clone()),
     };
     case::open(row.tx, question, now).await?;
@@ -335,6 +353,10 @@ pub(super) async fn advance(
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(row.tx).await?;
+    if attempt.checks > 0 && attempt.status == Status::Created {
+        let what = format!("it turned out to be {to:?}");
+        case::answered(row.tx, None, Some(attempt.id), what, now).await?;
+    }
     let mut changes = vec![(Topic::PaymentAttempt, attempt.id.uuid())];
     if let Some(status) = payment_status(to) {
         use payment::Column as Payment;

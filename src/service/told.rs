@@ -63,6 +63,14 @@ impl Told {
         Self::failed(LOCK_LOST, "The lock was lost before it was sent.", 1)
     }
 
+    /// Somebody decided that it came to this, where the provider does not say (rule R3).
+    pub fn decided(succeeded: bool, current: &Model) -> Self {
+        match succeeded {
+            true => Self { heard: Heard::Succeeded, ..Self::nothing() },
+            false => Self::failed(WRITTEN_OFF, "Somebody decided that nothing came of it.", current.sends),
+        }
+    }
+
     fn failed(code: &str, message: &str, sends: i32) -> Self {
         let failure = Failure { code: code.to_owned(), message: message.to_owned(), decline: None };
         Self { heard: Heard::Failed, failure: Some(failure), sends: Some(sends), ..Self::nothing() }
@@ -85,6 +93,7 @@ impl Told {
 const PROVIDER_UNAVAILABLE: &str = "provider_unavailable";
 const NEVER_SENT: &str = "never_sent";
 const LOCK_LOST: &str = "lock_lost";
+const WRITTEN_OFF: &str = "written_off";
 
 /// Whether the provider could not be asked, or refused to be.
 pub(super) fn was_never_run(transaction: &Model) -> bool {

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
-    id::TransactionId,
+    id::{PaymentId, TransactionId},
     money::Money,
     operation as kept, order as orders,
     payment::Model as Payment,
@@ -298,20 +298,12 @@ impl Work<'_> {
     async fn end(&self, tx: &WriteTransaction, rows: &[Model], now: DateTime<Utc>) -> Result<(), Error> {
         let ids: Vec<TransactionId> = rows.iter().map(|row| row.id).collect();
         match rows.iter().all(is_answered) {
-            true => operation::finish(tx, &self.key, now, self.problem(rows).as_ref(), self.came_to(&ids)).await,
+            true => {
+                let problem = problem(self.payment.id, rows);
+                operation::finish(tx, &self.key, now, problem.as_ref(), self.came_to(&ids)).await
+            }
             false => operation::release(tx, &self.key, now).await,
         }
-    }
-
-    /// A decline is a result and no problem (rule P9).
-    fn problem(&self, rows: &[Model]) -> Option<Problem> {
-        if !rows.iter().all(is_answered) {
-            return Some(Problem::OutcomeUnknown);
-        }
-        if rows.iter().any(was_withdrawn) {
-            return Some(Problem::LockLost { payment_id: self.payment.id.to_string() });
-        }
-        rows.iter().all(was_never_run).then_some(Problem::ProviderUnavailable)
     }
 
     /// What was recorded under the key, as it is by now (rule I2).
@@ -326,7 +318,7 @@ impl Work<'_> {
         let rows = by_ids(self.app.db.read(), ids).await?;
         let booked = payments::one_booked(self.app.db.read(), self.payment.id).await?;
         let outcome = outcome(&rows, booked.summary()?)?;
-        Ok(Transacted { payment: booked, outcome, replayed, problem: self.problem(&rows) })
+        Ok(Transacted { payment: booked, outcome, replayed, problem: problem(self.payment.id, &rows) })
     }
 
     /// Checks everything and says what the summary would be. Everything that was locked for it is let go of unchanged.
@@ -340,6 +332,27 @@ impl Work<'_> {
         let (amount, summary) = (self.request.amount, plan.summary()?);
         let outcome = Some(Outcome { status: Status::Succeeded, amount, failure: None, summary });
         Ok(Transacted { payment: booked, outcome, replayed: false, problem: None })
+    }
+}
+
+/// What stood in the way of transactions that one request became. A decline is a result and no problem (rule P9).
+fn problem(payment: PaymentId, rows: &[Model]) -> Option<Problem> {
+    if !rows.iter().all(is_answered) {
+        return Some(Problem::OutcomeUnknown);
+    }
+    if rows.iter().any(was_withdrawn) {
+        return Some(Problem::LockLost { payment_id: payment.to_string() });
+    }
+    rows.iter().all(was_never_run).then_some(Problem::ProviderUnavailable)
+}
+
+/// Ends the key of a request whose server died, once all that it asked of the provider is answered (rule I3). The order's row and the key's are locked.
+pub(super) async fn finish_left(tx: &WriteTransaction, left: &kept::Model, now: DateTime<Utc>) -> Result<(), Error> {
+    let rows = sent_by(tx, left).await?;
+    let (Some(payment), Some(key)) = (left.payment_id, Key::of(left)) else { return Ok(()) };
+    match !rows.is_empty() && rows.iter().all(is_answered) {
+        true => operation::finish(tx, &key, now, problem(payment, &rows).as_ref(), kept::ActiveModel::default()).await,
+        false => Ok(()),
     }
 }
 

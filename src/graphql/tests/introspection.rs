@@ -101,7 +101,7 @@ async fn a_scope_shows_its_own_mutations_and_no_others() {
     payments:refund refundPayment
     payments:credit creditPayment
     payments:audit
-    payments:reconcile
+    payments:reconcile resolveReconciliationCase
     locks:write lockPayments extendPaymentLocks unlockPayments
     ");
 }

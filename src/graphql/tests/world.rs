@@ -12,6 +12,7 @@ use entity::{
     order,
     owner::{Owner, OwnerKind},
     payment,
+    schedule::Schedule,
     transaction::{self, ProviderReference},
 };
 use sea_orm::{EntityTrait, IntoActiveModel};
@@ -78,6 +79,8 @@ async fn add_payment(app: &App, order: &order::Model) {
         fencing_number: Some(2),
         sends: 1,
         sent_at: Some(at),
+        checks: 0,
+        next_check_at: None,
         created_at: at,
         settled_at: Some(at),
     };
@@ -104,7 +107,9 @@ pub async fn app() -> Arc<App> {
     let provider_timeout = std::time::Duration::from_secs(1);
     let return_origins = ReturnOrigins::Loopback;
     let payment_lock_ttl = std::time::Duration::from_secs(10);
-    let app = App { db, clock: Clock::default(), providers, return_origins, provider_timeout, payment_lock_ttl };
+    let checks = Schedule::usual();
+    let app =
+        App { db, clock: Clock::default(), providers, return_origins, provider_timeout, checks, payment_lock_ttl };
     for (key, quantity) in [("1", 1), ("2", 2)] {
         let currency = "KWD".parse().unwrap();
         let zero = Money::zero(currency);

@@ -117,6 +117,14 @@ impl Shop {
         }
     }
 
+    /// The reconciler sees to all that is due by the shop's clock; gives how much it was.
+    pub async fn reconciles(&self) -> usize {
+        let running = self.0.running.lock().unwrap().take().expect("the server runs");
+        let count = running.reconcile().await.expect("the reconciler does its work");
+        *self.0.running.lock().unwrap() = Some(running);
+        count
+    }
+
     pub fn user(&self, id: &str) -> Actor {
         Actor::new(self, CallerKind::User, id, "")
     }
@@ -330,7 +338,9 @@ fn config(database: &Database, settings: &[&str]) -> Config {
         "https://shop.example",
     ];
     let introspection: &[&str] = if settings.contains(&"--introspection") { &[] } else { &["--introspection", "on"] };
-    let arguments = usual.iter().chain(introspection).chain(settings);
+    // What it sees to, and when, is each test's to say.
+    let reconciler: &[&str] = if settings.contains(&"--reconciler") { &[] } else { &["--reconciler", "off"] };
+    let arguments = usual.iter().chain(introspection).chain(reconciler).chain(settings);
     let cli = Cli::try_parse_from(arguments).expect("the settings are understood");
     cli.settings.check().expect("the settings are right")
 }
