@@ -74,21 +74,23 @@ const TRANSACTIONS: &str = "
 SELECT reference, payment_id, kind, status, amount_minor AS amount, source, sends,
     CASE source WHEN 'storm' THEN source_entity_id END AS for_key,
     (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at,
-    EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.transaction_id = t.id) AS has_case
+    EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.transaction_id = t.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM payment_transaction t ORDER BY created_at, id";
 
 const ORDERS: &str = "
 SELECT id, status, total_minor AS total, (extract(epoch FROM cancelled_at) * 1000)::bigint AS cancelled_at,
-    EXISTS (SELECT 1 FROM reconciliation_case c JOIN payment p ON p.id = c.payment_id WHERE p.order_id = o.id) AS has_case
+    EXISTS (SELECT 1 FROM reconciliation_case c JOIN payment p ON p.id = c.payment_id
+        WHERE p.order_id = o.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM orders o";
 
 const PAYMENTS: &str = "
 SELECT id, order_id, amount_minor AS amount,
-    EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.payment_id = p.id) AS has_case
+    EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.payment_id = p.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM payment p";
 
 const ATTEMPTS: &str = "
-SELECT reference, status, EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.attempt_id = a.id) AS has_case
+SELECT reference, status,
+    EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.attempt_id = a.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM payment_attempt a";
 
 impl Books {

@@ -105,20 +105,25 @@ impl Clients {
     }
 
     async fn acts(&self, dice: &mut Dice, order: &Order) {
-        match (order.wish(dice), order.payment(dice)) {
-            (Wish::Pay, _) => self.makes_payment(dice, order).await,
-            (Wish::Visit, _) => self.visits(dice, order).await,
-            (Wish::Move(mutation), Some(payment)) => {
-                let input = self.input(dice, &payment);
-                self.moves(dice, order, mutation, input).await;
-            }
-            (Wish::Race(mutation), Some(payment)) => self.races(dice, order, mutation, &payment).await,
-            (Wish::Locked(mutation), Some(payment)) => self.locks(dice, order, mutation, &payment).await,
-            (Wish::MarkPaid, _) => self.does(dice, "processOrderToPaid", json!({ "orderId": order.id })).await,
-            (Wish::Cancel, _) => self.does(dice, "cancelOrder", json!({ "orderId": order.id })).await,
-            (Wish::Again, _) | (_, None) => {
+        match order.wish(dice) {
+            Wish::Pay => self.makes_payment(dice, order).await,
+            Wish::Visit => self.visits(dice, order).await,
+            Wish::MarkPaid => self.does(dice, "processOrderToPaid", json!({ "orderId": order.id })).await,
+            Wish::Cancel => self.does(dice, "cancelOrder", json!({ "orderId": order.id })).await,
+            Wish::Again => {
                 if let Some(entry) = order.key(dice).and_then(|key| self.told.entry(&key)) {
                     self.moves(dice, order, entry.mutation, entry.input).await;
+                }
+            }
+            wish @ (Wish::Move(mutation) | Wish::Race(mutation) | Wish::Locked(mutation)) => {
+                let Some((payment, mutation)) = order.payment(dice, mutation) else { return };
+                match wish {
+                    Wish::Race(_) => self.races(dice, order, mutation, &payment).await,
+                    Wish::Locked(_) => self.locks(dice, order, mutation, &payment).await,
+                    _ => {
+                        let input = self.input(dice, &payment);
+                        self.moves(dice, order, mutation, input).await;
+                    }
                 }
             }
         }
@@ -151,6 +156,11 @@ impl Clients {
         for _ in 0..TRIES {
             let (answer, _) =
                 self.sends(dice, mutation, &key, &input, "replayed outcome { status amount { amount } }").await;
+            let charges = ["authorizePayment", "authorizeAndCapturePayment"].contains(&mutation);
+            if charges && answer.word() == "SUCCEEDED" {
+                let id = input["paymentId"].as_str().expect("an id").to_owned();
+                guard(&order.charged).push(Payment { id, order: order.id.clone() });
+            }
             if !answer.is_open() || self.is_over() {
                 return;
             }
@@ -176,7 +186,7 @@ impl Clients {
 
     /// Works under a lock of its own, and gives it back more often than not.
     async fn locks(&self, dice: &mut Dice, order: &Order, mutation: &'static str, payment: &Payment) {
-        let input = json!({ "paymentIds": [payment.id], "ttlSeconds": 2, "purpose": "a client's own" });
+        let input = json!({ "paymentIds": [payment.id], "ttlSeconds": 1, "purpose": "a client's own" });
         let at = self.server(dice);
         let payload = self.asks(at, "lockPayments", &input, "locks { token }").await.1;
         let Some(token) = payload["locks"][0]["token"].as_str() else { return };
@@ -184,7 +194,7 @@ impl Clients {
             let mut input = self.input(dice, payment);
             input["lockToken"] = json!(token);
             self.moves(dice, order, mutation, input).await;
-            let held = json!({ "locks": [{ "paymentId": payment.id, "token": token }], "ttlSeconds": 2 });
+            let held = json!({ "locks": [{ "paymentId": payment.id, "token": token }], "ttlSeconds": 1 });
             if dice.happens(50) {
                 self.does(dice, "extendPaymentLocks", held).await;
             }

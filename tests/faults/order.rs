@@ -67,7 +67,7 @@ pub enum Wish {
 }
 
 const WISHES: [(u64, Wish); 16] = [
-    (6, Wish::Pay),
+    (8, Wish::Pay),
     (13, Wish::Move("authorizePayment")),
     (13, Wish::Move("authorizeAndCapturePayment")),
     (14, Wish::Move("capturePayment")),
@@ -78,7 +78,7 @@ const WISHES: [(u64, Wish); 16] = [
     (5, Wish::Race("authorizeAndCapturePayment")),
     (4, Wish::Race("capturePayment")),
     (4, Wish::Race("refundPayment")),
-    (5, Wish::Locked("capturePayment")),
+    (3, Wish::Locked("capturePayment")),
     (9, Wish::Visit),
     (5, Wish::Again),
     (2, Wish::MarkPaid),
@@ -88,6 +88,8 @@ const WISHES: [(u64, Wish); 16] = [
 pub struct Order {
     pub id: String,
     pub payments: Mutex<Vec<Payment>>,
+    /// Those that money was held or taken for.
+    pub charged: Mutex<Vec<Payment>>,
     /// The keys of what was sent for it.
     pub keys: Mutex<Vec<String>>,
     /// The attempts whose shoppers paid, and whom the provider may have told nobody of.
@@ -100,6 +102,7 @@ impl Order {
         Self {
             id,
             payments: Mutex::default(),
+            charged: Mutex::default(),
             keys: Mutex::default(),
             visited: Mutex::default(),
             acts: AtomicUsize::new(0),
@@ -121,9 +124,16 @@ impl Order {
         self.acts.fetch_add(1, Ordering::Relaxed) + 1 == ACTS
     }
 
-    pub fn payment(&self, dice: &mut Dice) -> Option<Payment> {
-        let all = guard(&self.payments).clone();
-        (!all.is_empty()).then(|| dice.pick(&all))
+    /// A payment that this can be done for, as far as is known; what can't be done for any yet becomes an authorization.
+    pub fn payment(&self, dice: &mut Dice, mutation: &'static str) -> Option<(Payment, &'static str)> {
+        let (all, charged) = (guard(&self.payments).clone(), guard(&self.charged).clone());
+        let needs_money = ["capturePayment", "reverseAuthorization", "refundPayment"].contains(&mutation);
+        match (needs_money, charged.as_slice(), all.as_slice()) {
+            (_, _, []) => None,
+            (true, [], all) => Some((dice.pick(all), "authorizePayment")),
+            (true, charged, _) => Some((dice.pick(charged), mutation)),
+            (false, _, all) => Some((dice.pick(all), mutation)),
+        }
     }
 
     pub fn key(&self, dice: &mut Dice) -> Option<String> {

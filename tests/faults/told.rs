@@ -81,13 +81,6 @@ pub struct Entry {
     pub sent: Vec<Sent>,
 }
 
-impl Entry {
-    /// Whether nobody knows yet what became of it.
-    pub fn is_open(&self) -> bool {
-        self.sent.iter().all(|sent| sent.answer.is_open())
-    }
-}
-
 #[derive(Default)]
 pub struct Told {
     entries: Mutex<BTreeMap<String, Entry>>,
