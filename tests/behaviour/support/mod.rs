@@ -28,7 +28,7 @@ pub use self::{
     books::{cents, charged, of_cents},
     database::{Database, Engine},
     news::News,
-    pay::{Payment, euros, outcome_of, sums, with},
+    pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh_file, say},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
@@ -53,13 +53,18 @@ macro_rules! on_each_database {
 
 /// Runs one test on one database: its own, made before and removed after, whatever becomes of the test. Nothing is wrong with what it leaves.
 pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
+    run_with(engine, &[], test);
+}
+
+/// The same in a shop with other settings; `settings` are flags.
+pub fn run_with(engine: Engine, settings: &[&str], test: impl AsyncFnOnce(Shop)) {
     let Some(database) = Database::make(engine) else {
         return;
     };
     let runtime = runtime();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let shop = Shop::open(database.clone()).await;
+            let shop = Shop::open_with(database.clone(), settings).await;
             test(shop.clone()).await;
             shop.stop().await;
             shop.was_left_sound().await;

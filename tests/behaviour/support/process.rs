@@ -84,6 +84,11 @@ impl Process {
         self.log().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
     }
 
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its status")
+    }
+
     /// Asks it to end, as an init system does, and gives how it ended.
     pub fn ends_by_sigterm(mut self) -> ExitStatus {
         self.signal("TERM");

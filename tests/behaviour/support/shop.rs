@@ -56,11 +56,7 @@ struct Inner {
 }
 
 impl Shop {
-    pub async fn open(database: Database) -> Self {
-        Self::open_with(database, &[]).await
-    }
-
-    /// A shop with other settings; `settings` are flags.
+    /// `settings` are flags.
     pub async fn open_with(database: Database, settings: &[&str]) -> Self {
         // The sandbox stamps its news by the machine's time, so ours must begin there.
         let clock = Clock::manual(Clock::System.now());
