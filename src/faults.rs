@@ -3,7 +3,8 @@
 //!
 //! Each commit of the server and each of its calls to a provider is a crash point before and one after it. A process that is started with
 //! `ORDERPAY_CRASH_AT` aborts at the point of that name: the first time that it passes it, or with `#3` after the name the third. One with
-//! `ORDERPAY_CRASH_LOG` writes the names of those it passes into that file, a line each. `ORDERPAY_BREAK` makes a server that does without one of the things that keep money safe, so that a test can show that it would notice.
+//! `ORDERPAY_CRASH_LOG` writes the names of those it passes into that file, a line each. `ORDERPAY_BREAK` makes a server that does without one of the
+//! things that keep money safe, so that a test can show that it would notice.
 
 use std::fmt::Display;
 

@@ -12,7 +12,7 @@ use crate::{
     auth::{KeySource, Keys},
     clock::Clock,
     config::{Config, Mistakes, ProviderName},
-    db::{Database, DatabaseUrl},
+    db::{Database, DatabaseUrl, ReadOnlyDatabase},
     development::{self, demo},
     graphql::Schema,
     http::{
@@ -225,8 +225,8 @@ pub async fn open_database(config: &Config, connections: u32) -> Result<Database
 }
 
 /// The configured database, of which nothing can be changed.
-pub async fn open_database_to_look(config: &Config) -> Result<Database, ServerError> {
-    let opened = Database::open_to_look(config.database_url.as_str()).await;
+pub async fn open_database_to_look(config: &Config) -> Result<ReadOnlyDatabase, ServerError> {
+    let opened = ReadOnlyDatabase::open(config.database_url.as_str()).await;
     opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))
 }
 

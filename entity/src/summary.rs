@@ -218,7 +218,7 @@ impl Sums {
             (Bound::Charged, self.to_charge(amount) + self.undoing.authorize + self.pending.reverse),
             (Bound::Used, self.to_capture() + self.undoing.reverse),
             // So no more is refunded than captured either.
-            (Bound::Refunded, self.to_refund()),
+            (Bound::Refunded, self.to_refund() + self.undoing.refund),
             (Bound::Reversed, self.held()),
         ]
     }

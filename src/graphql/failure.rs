@@ -10,12 +10,17 @@ use entity::fault::Fault;
 
 use crate::error::{Error, Problem};
 
+/// What is told where the database could not do it.
+pub const UNAVAILABLE: &str =
+    "The server is busy. Try again in a moment; what has an idempotency key, under the same one.";
+
 /// Only this crosses from our errors to a client's.
 pub struct Failure(Seen);
 
 enum Seen {
     Problem(Problem),
     Forbidden(String),
+    Unavailable,
     Internal,
 }
 
@@ -48,6 +53,10 @@ impl From<&Error> for Failure {
         Self(match error {
             Error::Problem(problem) => Seen::Problem(problem.clone()),
             Error::Forbidden(scope) => Seen::Forbidden(scope.to_string()),
+            Error::Busy(words) => {
+                tracing::warn!(error = words, "a request failed for want of the database");
+                Seen::Unavailable
+            }
             Error::Fault(words) => {
                 tracing::error!(error = words, "a request failed by our fault");
                 Seen::Internal
@@ -60,6 +69,7 @@ impl From<Failure> for async_graphql::Error {
     fn from(Failure(seen): Failure) -> Self {
         match seen {
             Seen::Internal => error("Internal error.".into(), "INTERNAL"),
+            Seen::Unavailable => error(UNAVAILABLE.into(), "UNAVAILABLE"),
             Seen::Forbidden(scope) => {
                 error(format!("This needs a service's token with the scope {scope}."), "FORBIDDEN")
             }

@@ -42,11 +42,10 @@ use std::sync::Arc;
 use async_graphql::{
     EmptySubscription, Response,
     dataloader::{DataLoader, HashMapCache},
-    runtime::TokioSpawner,
 };
 
-use self::loader::{Batch, NextTurn};
-pub use self::request::Prepared;
+use self::loader::{Batch, NextTurn, WhileAskedFor};
+pub use self::{failure::UNAVAILABLE, request::Prepared};
 use crate::{app::App, auth::Caller};
 
 /// The schema with all that its resolvers need of the server.
@@ -67,7 +66,9 @@ impl Schema {
     /// Between one mutation of a request and the next nothing is kept.
     pub async fn execute(&self, caller: Caller, prepared: Prepared) -> Response {
         let batch = Batch(Arc::clone(&self.app));
-        let loader = DataLoader::with_cache(batch, TokioSpawner::current(), NextTurn, HashMapCache::default());
+        let spawner = WhileAskedFor::default();
+        let _batches_end_with_it = spawner.until_dropped();
+        let loader = DataLoader::with_cache(batch, spawner, NextTurn, HashMapCache::default());
         loader.enable_all_cache(!prepared.is_mutation());
         self.schema.execute(prepared.into_request().data(caller).data(loader)).await
     }

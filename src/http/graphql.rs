@@ -2,7 +2,7 @@
 //!
 //! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks. Only JSON is read.
 
-use std::{any::Any, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{ErrorExtensionValues, Response as Answer, Value};
 use axum::{
@@ -17,8 +17,13 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
 use super::{Face, access, refusal, request_id};
-use crate::{auth::Caller, graphql::Prepared};
+use crate::{
+    auth::Caller,
+    graphql::{Prepared, UNAVAILABLE},
+};
 
+/// How long a query may take in all; what it asked of the database ends with it. However slow that is, nobody waits for longer.
+const QUERY_LIMIT: Duration = Duration::from_secs(15);
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// The parameters of a request (GraphQL over HTTP, section 5.1). Extensions are allowed, and none is known.
@@ -59,24 +64,30 @@ pub async fn answer(
     };
     match answer {
         Ok(answer) => respond(&headers, &request_id(&id), answer),
-        Err(panicked) => super::panicked(panicked),
+        Err(refused) => refused,
     }
 }
 
 /// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
-async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Box<dyn Any + Send>> {
+async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Response> {
     let prepared = match if face.introspection { Ok(prepared) } else { prepared.without_introspection() } {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Answer::from_errors(vec![error])),
     };
     if !prepared.is_mutation() {
-        return Ok(face.schema.execute(caller, prepared).await);
+        let answered = tokio::time::timeout(QUERY_LIMIT, face.schema.execute(caller, prepared)).await;
+        return answered.map_err(|_| {
+            tracing::warn!("a query took too long");
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE)
+        });
     }
     let schema = face.schema.clone();
     let work = async move { schema.execute(caller, prepared).await };
-    face.tasks.spawn(work.in_current_span()).await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => panic,
-        Err(cancelled) => Box::new(cancelled.to_string()),
+    face.tasks.spawn(work.in_current_span()).await.map_err(|error| {
+        super::panicked(match error.try_into_panic() {
+            Ok(panic) => panic,
+            Err(cancelled) => Box::new(cancelled.to_string()),
+        })
     })
 }
 

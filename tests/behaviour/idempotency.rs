@@ -124,7 +124,11 @@ async fn a_key_is_good_for_three_days_and_longer(shop: Shop) {
     for hours in [24, 72, 30 * 24] {
         shop.moves_time_by(chrono::TimeDelta::hours(hours));
         let again = shop.checkout().moves("authorizePayment", &payment, "10.00", key("k")).await;
-        assert_eq!((outcome_of(&again).as_str(), &again["replayed"]), ("SUCCEEDED 10.00", &json!(true)), "{hours} hours");
+        assert_eq!(
+            (outcome_of(&again).as_str(), &again["replayed"]),
+            ("SUCCEEDED 10.00", &json!(true)),
+            "{hours} hours"
+        );
     }
 
     assert_eq!(shop.moved().await, ["authorize 1000"]);

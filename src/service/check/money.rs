@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::{
     money::{Currency, MoneyError},
+    reconciliation::Reason,
     share::taken,
     summary::{Bound, broken_bounds},
     transaction,
@@ -24,7 +25,7 @@ pub(super) fn look(dossier: &Dossier, _: DateTime<Utc>, found: &mut Vec<Finding>
         found.push(Finding::new(dossier.order.id, format!("can't be added up: it {error}")));
     }
     for books in &dossier.payments {
-        if let Err(error) = bounds(books, found) {
+        if let Err(error) = bounds(dossier, books, found) {
             found.push(Finding::new(books.payment.id, format!("can't be added up: it {error}")));
         }
         parents(books, found);
@@ -45,11 +46,12 @@ fn currencies(dossier: &Dossier, found: &mut Vec<Finding>) {
     dossier.attempts.iter().for_each(|attempt| same(&attempt.id, attempt.currency));
 }
 
-fn bounds(books: &Books, found: &mut Vec<Finding>) -> Result<(), MoneyError> {
+fn bounds(dossier: &Dossier, books: &Books, found: &mut Vec<Finding>) -> Result<(), MoneyError> {
     let (id, amount) = (books.payment.id, books.payment.amount());
     books.summary()?;
     for (bound, by) in broken_bounds(amount, &books.entries())? {
         let what = match bound {
+            Bound::Charged if can_not_give_back(dossier, books) => continue,
             Bound::Charged => format!("{by} more than its {amount} is held or taken, or about to be"),
             Bound::Used => format!("{by} more is captured or reversed, or about to be, than is authorized"),
             Bound::Refunded => format!("{by} more is refunded, or about to be, than was captured"),
@@ -65,6 +67,12 @@ fn bounds(books: &Books, found: &mut Vec<Finding>) -> Result<(), MoneyError> {
         }
     }
     Ok(())
+}
+
+/// Where a payment was lowered, and the provider does not give back what is held too much, somebody is asked.
+fn can_not_give_back(dossier: &Dossier, books: &Books) -> bool {
+    dossier
+        .has_case(|case| case.payment_id == books.payment.id && case.reason == Reason::FailedReversal && case.stands())
 }
 
 fn parents(books: &Books, found: &mut Vec<Finding>) {

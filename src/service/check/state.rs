@@ -1,11 +1,14 @@
 //! An order's state against its money, its cart and its snapshot (rules O3 to O6).
 
-use chrono::{DateTime, Utc};
-use entity::{order::Status, reconciliation::Model as Case};
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{order::Status, reconciliation, transaction};
 
 use super::{Finding, dossier::Dossier};
 
-pub(super) fn look(dossier: &Dossier, _: DateTime<Utc>, found: &mut Vec<Finding>) {
+/// Whoever cancels an order that holds captured money refunds it after that (rule O7).
+const REFUNDED: TimeDelta = TimeDelta::hours(1);
+
+pub(super) fn look(dossier: &Dossier, now: DateTime<Utc>, found: &mut Vec<Finding>) {
     let order = &dossier.order;
     let mut add = |what: String| found.push(Finding::new(order.id, what));
     order.contradictions().into_iter().for_each(&mut add);
@@ -21,13 +24,13 @@ pub(super) fn look(dossier: &Dossier, _: DateTime<Utc>, found: &mut Vec<Finding>
     if is_paid != order.paid_at.is_some() {
         add(if is_paid { "is PAID, and not since when" } else { "is not PAID, and has a time since when it is" }.into());
     }
-    if let Some(what) = against_money(dossier) {
+    if let Some(what) = against_money(dossier, now) {
         add(what);
     }
 }
 
 /// What the state says of the money that the ledger doesn't. Where the money can't be added up, that is told elsewhere.
-fn against_money(dossier: &Dossier) -> Option<String> {
+fn against_money(dossier: &Dossier, now: DateTime<Utc>) -> Option<String> {
     let summary = dossier.summary().ok()?;
     let (total, captured, ever) = (dossier.order.total(), summary.captured, summary.total_ever_captured);
     match dossier.order.status {
@@ -38,13 +41,22 @@ fn against_money(dossier: &Dossier) -> Option<String> {
             Some(format!("is PAID and holds {captured}, more than its {total}, and there is no case"))
         }
         Status::AwaitingPayment
-            if !total.is_zero() && captured.covers(total).ok()? && !dossier.has_case(Case::stands) =>
+            if !total.is_zero() && captured.covers(total).ok()? && !dossier.has_case(reconciliation::Model::stands) =>
         {
             Some(format!("awaits payment, though {captured} of its {total} are captured, and there is no case"))
         }
-        Status::Cancelled if captured.minor() > 0 && !dossier.has_case(|_| true) => {
+        Status::Cancelled if captured.minor() > 0 && is_forgotten(dossier, now) && !dossier.has_case(|_| true) => {
             Some(format!("is CANCELLED and holds {captured} of captured money, and there is no case"))
         }
         Status::Paid | Status::AwaitingPayment | Status::Cancelled => None,
     }
+}
+
+/// Whether nobody may know of the money that a cancelled order holds: it came after the cancellation, or nobody has given it back since.
+fn is_forgotten(dossier: &Dossier, now: DateTime<Utc>) -> bool {
+    let Some(cancelled_at) = dossier.order.cancelled_at else { return true };
+    let captures =
+        dossier.transactions().filter(|row| row.kind.captures() && row.status == transaction::Status::Succeeded);
+    let came_late = captures.filter_map(|row| row.settled_at).any(|at| at > cancelled_at);
+    came_late || cancelled_at + REFUNDED < now
 }

@@ -50,7 +50,11 @@ fn wrong(dossier: &Dossier, ledger: &[Model], row: &Model) -> Option<&'static st
 fn against_parent(ledger: &[Model], row: &Model) -> Option<&'static str> {
     let parent = ledger.iter().find(|parent| Some(parent.id) == row.parent_id)?;
     match row.status {
-        Status::Succeeded if parent.management_state != Some(ManagementState::Reversed) => {
+        // What gave back less has not undone it.
+        Status::Succeeded
+            if parent.management_state != Some(ManagementState::Reversed)
+                && row.amount_minor >= parent.amount_minor =>
+        {
             Some("succeeded, and what it reversed is not REVERSED")
         }
         Status::Sent | Status::Pending | Status::Unknown

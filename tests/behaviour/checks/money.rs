@@ -37,6 +37,9 @@ async fn more_held_than_the_payment_is_for(shop: Shop) {
 
     let fault = format!("{}: 9.90 EUR more than its 20.00 EUR is held or taken, or about to be", payment.id);
     finds(&shop, "UPDATE payment SET amount_minor = 2000", &[&fault]).await;
+
+    // Somebody is asked, because it could not be given back.
+    finds(&shop, &open_case(&format!("'FAILED_REVERSAL', [{}], NULL, NULL", payment.id)), &[]).await;
 }
 
 async fn more_captured_than_was_authorized(shop: Shop) {

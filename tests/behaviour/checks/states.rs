@@ -1,5 +1,7 @@
 //! Orders against their money, carts, snapshots and owners.
 
+use chrono::Duration;
+
 use crate::support::{Shop, tea};
 
 use super::{decided_case, finds, open_case};
@@ -12,7 +14,8 @@ on_each_database![
     a_paid_order_without_its_time,
     money_that_was_left_unpaid,
     more_money_than_a_paid_order_costs,
-    money_on_a_cancelled_order,
+    money_that_stays_on_a_cancelled_order,
+    money_that_came_for_a_cancelled_order,
     a_cart_that_is_not_what_is_written_beside_it,
     a_snapshot_of_another_cart,
     a_gap_in_an_owners_numbers,
@@ -115,17 +118,30 @@ async fn more_money_than_a_paid_order_costs(shop: Shop) {
     finds(&shop, &open_case(&format!("'PAID_TWICE', [{}], NULL, NULL", payment.id)), &[]).await;
 }
 
-async fn money_on_a_cancelled_order(shop: Shop) {
+fn cancelled_at(at: &str) -> String {
+    format!("UPDATE orders SET status = 'CANCELLED', cancelled_at = {at}, paid_at = NULL")
+}
+
+async fn money_that_stays_on_a_cancelled_order(shop: Shop) {
     let payment = shop.captured().await;
-    let order = &payment.order;
     shop.plants("DELETE FROM order_snapshot").await;
+    finds(&shop, &cancelled_at("paid_at"), &[]).await;
 
-    let cancelled = "UPDATE orders SET status = 'CANCELLED', cancelled_at = paid_at, paid_at = NULL";
-    let fault = format!("{order}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case");
-    finds(&shop, cancelled, &[&fault]).await;
+    // Whoever cancelled it had time to give it back.
+    shop.moves_time_by(Duration::minutes(61));
 
+    let fault = format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case", payment.order);
+    assert_eq!(shop.faults().await, [fault]);
     let about = format!("'CONTRADICTING_RESULT', [{}], NULL, NULL", payment.id);
     finds(&shop, &decided_case(&about, "ACCEPT"), &[]).await;
+}
+
+async fn money_that_came_for_a_cancelled_order(shop: Shop) {
+    let payment = shop.captured().await;
+    shop.plants("DELETE FROM order_snapshot").await;
+
+    let fault = format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case", payment.order);
+    finds(&shop, &cancelled_at("created_at"), &[&fault]).await;
 }
 
 async fn a_cart_that_is_not_what_is_written_beside_it(shop: Shop) {

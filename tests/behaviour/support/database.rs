@@ -15,6 +15,12 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite") { Self::Sqlite } else { Self::Postgres }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Database {
     pub engine: Engine,
@@ -44,6 +50,11 @@ impl Database {
                 Some(Self { engine, url, name })
             }
         }
+    }
+
+    /// One in a place that the test made itself, and that ends with the test.
+    pub fn at(url: &str) -> Self {
+        Self { engine: Engine::of(url), url: url.to_owned(), name: String::new() }
     }
 
     pub fn remove(&self) {
@@ -79,8 +90,7 @@ impl Look {
         let mut options = ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        let engine = if url.starts_with("sqlite") { Engine::Sqlite } else { Engine::Postgres };
-        Self { engine, connection }
+        Self { engine: Engine::of(url), connection }
     }
 
     pub async fn run(&self, sql: &str) {

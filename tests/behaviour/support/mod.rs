@@ -7,6 +7,7 @@ pub mod books;
 pub mod cluster;
 pub mod database;
 pub mod dice;
+pub mod disk;
 pub mod gate;
 pub mod mall;
 mod news;
@@ -29,7 +30,7 @@ pub use self::{
     database::{Database, Engine},
     news::News,
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
-    setting::{fresh_file, say},
+    setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
 

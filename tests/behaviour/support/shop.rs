@@ -224,6 +224,11 @@ impl Shop {
         self.0.look.get_or_init(async || self.0.database.look().await).await
     }
 
+    /// Another connection than [`Self::database`]: for one that holds something.
+    pub async fn another_look(&self) -> Look {
+        self.0.database.look().await
+    }
+
     pub async fn count(&self, rows: &str) -> i64 {
         let sql = format!("SELECT count(*) AS n FROM {rows}");
         self.database().await.number(&sql).await
