@@ -26,7 +26,7 @@ pub struct Database {
     pub engine: Engine,
     pub url: String,
     /// The file, or the database's name on its server.
-    name: String,
+    pub name: String,
 }
 
 impl Database {
