@@ -1,6 +1,8 @@
 //! One run, from the first order to the last look at the books.
 
 use std::{
+    fs,
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +18,7 @@ use crate::{
     options::Options,
     report::{Recoveries, Report},
     shown,
-    stage::{SERVERS, Stage, keep_logs},
+    stage::{SERVERS, Stage},
     support,
     weather::Storm,
     wrong::{Kind, Wrong},
@@ -68,6 +70,9 @@ async fn story(options: &Options) -> bool {
     if after.movements != books.movements {
         wrong.push(Wrong::new(Kind::DoubleCharge, "money moved when keys were sent again"));
     }
+    let checking = Arc::clone(&stage);
+    let found = spawn_blocking(move || checking.checks()).await.expect("the check ends");
+    wrong.extend(found.into_iter().map(|line| Wrong::new(Kind::Check, line)));
     let told = clients.told.entries();
     let recoveries = Recoveries::count(&books, &told, &stage);
     let words = clients.told.words();
@@ -100,4 +105,16 @@ fn judge(options: &Options, report: &Report<'_>) -> bool {
         println!("  the storm hit fewer than {needed} windows: it proves nothing");
     }
     hit && report.wrong.is_empty()
+}
+
+/// Keeps the logs that are there.
+fn keep_logs(to: &Path) {
+    fs::create_dir_all(to).expect("a directory for the logs");
+    for file in fs::read_dir(&support::setting::setting().directory).expect("the tests' directory").flatten() {
+        let name = file.file_name();
+        let is_log = name.to_str().is_some_and(|name| name.starts_with("process-") || name.ends_with(".log"));
+        if is_log {
+            fs::copy(file.path(), to.join(&name)).expect("a copy");
+        }
+    }
 }
