@@ -2,9 +2,13 @@
 //!
 //! What is due is found and claimed by [`reconcile`]; here is only when it looks, and how much it does at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -22,22 +26,23 @@ const AT_ONCE: usize = 4;
 /// So many rows of each kind are claimed at once: no more than can be begun while the claim is fresh.
 const CLAIMED: u64 = 4;
 
+/// What is being seen to now: what is not claimed in the database is found again and again meanwhile.
+type AtWork = Arc<Mutex<HashSet<Due>>>;
+
 /// Looks and sees to it until it is stopped. What was begun then runs to its end in `tasks`.
 pub async fn run(app: Arc<App>, stop: CancellationToken, tasks: TaskTracker) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let (places, at_work) = (Arc::new(Semaphore::new(AT_ONCE)), AtWork::default());
     let work = async {
         let mut pause = TICK;
         loop {
             tokio::time::sleep(pause).await;
             pause = TICK;
-            match reconcile::due(&app, CLAIMED).await {
-                Ok(found) => {
-                    for due in found {
-                        pause = BREATH;
-                        begin(&app, due, &places, &tasks).await;
-                    }
+            for due in reconcile::due(&app, CLAIMED).await {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                if at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(due.clone()) {
+                    pause = BREATH;
+                    tasks.spawn(see_to(Arc::clone(&app), due, Arc::clone(&at_work), place));
                 }
-                Err(error) => tracing::warn!(?error, "what is due can't be looked for"),
             }
         }
     };
@@ -47,15 +52,24 @@ pub async fn run(app: Arc<App>, stop: CancellationToken, tasks: TaskTracker) {
     }
 }
 
-/// Begins to see to one thing as soon as there is a place. One that fails, or panics, keeps no other from being seen to.
-async fn begin(app: &Arc<App>, due: Due, places: &Arc<Semaphore>, tasks: &TaskTracker) {
-    let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-    let (app, span) = (Arc::clone(app), tracing::info_span!("reconcile", ?due));
-    let work = async move {
-        let _place = place;
-        if let Err(error) = reconcile::settle(&app, due).await {
-            tracing::warn!(?error, "it is tried again later");
-        }
-    };
-    tasks.spawn(work.instrument(span));
+/// Sees to one thing. If that fails, or panics, it keeps no other from being seen to.
+async fn see_to(app: Arc<App>, due: Due, at_work: AtWork, place: OwnedSemaphorePermit) {
+    let _done = Done { at_work, due: due.clone(), _place: place };
+    let span = tracing::info_span!("reconcile", ?due);
+    if let Err(error) = reconcile::settle(&app, due).instrument(span).await {
+        tracing::warn!(?error, "it is tried again later");
+    }
+}
+
+/// Takes it out of what is being seen to, however that ends.
+struct Done {
+    at_work: AtWork,
+    due: Due,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.due);
+    }
 }

@@ -104,6 +104,8 @@ pub fn step(reason: Reason, subject: Subject, resolution: Resolution) -> Result<
 
 const OTHER_CURRENCY: &str =
     "can't be that: the money is in another currency than the order; give it back at the provider, and WRITE_OFF";
+const OTHER_AMOUNT: &str =
+    "can't be that: it is in the books with another amount already; settle the rest at the provider, and WRITE_OFF";
 const NO_MONEY: &str = "can't be that: no money was reported; RECHECK, or WRITE_OFF";
 const NO_CHARGE: &str = "can't be that: only what was charged can be given back";
 
@@ -125,9 +127,7 @@ fn of_attempt(reason: Reason, status: attempt::Status, resolution: Resolution) -
         (Resolution::WriteOff, _) => Ok(Step::Leave),
         _ if reason == Reason::OutcomeUnknown => Err(NO_MONEY),
         _ if reason == Reason::CurrencyMismatch => Err(OTHER_CURRENCY),
-        (_, Succeeded) => Err(
-            "can't be that: money of this attempt is in the books already; settle the rest at the provider, and WRITE_OFF",
-        ),
+        (_, Succeeded) => Err(OTHER_AMOUNT),
         (Resolution::Accept, _) => Ok(Step::TakeIn),
         (Resolution::Refund, _) => Ok(Step::TakeInUnwanted),
         (Resolution::Recheck, _) => Ok(Step::Ask),
@@ -147,6 +147,7 @@ fn of_transaction(
         (Resolution::WriteOff, Succeeded | Failed) => Ok(Step::Leave),
         (Resolution::WriteOff, _) => Ok(Step::GiveUp),
         _ if reason == Reason::CurrencyMismatch => Err(OTHER_CURRENCY),
+        (_, Succeeded) if reason == Reason::AmountMismatch => Err(OTHER_AMOUNT),
         (Resolution::Refund, _) if !kind.charges() => Err(NO_CHARGE),
         (Resolution::Accept, Succeeded) if contradicts => Ok(Step::GiveUp),
         (Resolution::Refund, Succeeded) if contradicts => Err(NO_MONEY),

@@ -86,7 +86,7 @@ impl PaymentSummary {
             sound: [
                 to_charge + undoing.authorize + pending.reverse,
                 to_capture + undoing.reverse,
-                to_refund,
+                to_refund + undoing.refund,
                 held,
                 captured,
             ]

@@ -133,10 +133,12 @@ impl ManagementState {
         match (state, undoing) {
             (None | Some(Self::ReversalCandidate), Undoing::Unwanted) => Some(Self::RequiresReversal),
             (Some(Self::RequiresReversal), Undoing::Begun) => Some(Self::ReversalInProgress),
-            (Some(Self::ReversalInProgress), Undoing::Done) => Some(Self::Reversed),
+            (Some(Self::ReversalInProgress | Self::RequiresReversal | Self::FailedReversal), Undoing::Done) => {
+                Some(Self::Reversed)
+            }
             (Some(Self::FailedReversal), Undoing::Again) => Some(Self::RequiresReversal),
             (Some(Self::FailedReversal), Undoing::ByHand) => Some(Self::Reversed),
-            (Some(Self::ReversalInProgress), Undoing::Failed) => Some(Self::FailedReversal),
+            (Some(Self::ReversalInProgress | Self::Reversed), Undoing::Failed) => Some(Self::FailedReversal),
             (Some(Self::ReversalInProgress), Undoing::NotAsked) => Some(Self::RequiresReversal),
             _ => None,
         }
@@ -309,10 +311,10 @@ mod tests {
         on                                Unwanted           Begun              Done               Failed             NotAsked           Again              ByHand
         None                              RequiresReversal   -                  -                  -                  -                  -                  -
         Some(ReversalCandidate)           RequiresReversal   -                  -                  -                  -                  -                  -
-        Some(RequiresReversal)            -                  ReversalInProgress -                  -                  -                  -                  -
+        Some(RequiresReversal)            -                  ReversalInProgress Reversed           -                  -                  -                  -
         Some(ReversalInProgress)          -                  -                  Reversed           FailedReversal     RequiresReversal   -                  -
-        Some(Reversed)                    -                  -                  -                  -                  -                  -                  -
-        Some(FailedReversal)              -                  -                  -                  -                  -                  RequiresReversal   Reversed
+        Some(Reversed)                    -                  -                  -                  FailedReversal     -                  -                  -
+        Some(FailedReversal)              -                  -                  Reversed           -                  -                  RequiresReversal   Reversed
         Some(ReversalTransaction)         -                  -                  -                  -                  -                  -                  -
         Some(AutomaticReversalNotAllowed) -                  -                  -                  -                  -                  -                  -
         ");

@@ -11,7 +11,7 @@ use entity::{
 use super::{
     attempt::PaymentAttempt,
     failure::{Failure, part},
-    loader::{AttemptOf, PaymentOf, loader},
+    loader::{AttemptOf, PaymentOf, TransactionsOf, loader},
     money::Money,
     paging::PageInfo,
     payment::Payment,
@@ -93,6 +93,27 @@ impl ReconciliationCase {
     /// Why there is a case.
     async fn reason(&self) -> ReconciliationReason {
         self.0.reason.into()
+    }
+
+    /// What a person has to decide, in a sentence: what the books say, and what the provider says.
+    async fn question(&self, ctx: &Context<'_>) -> Result<String, Failure> {
+        let case = &self.0;
+        let Some(id) = case.transaction_id else {
+            return Ok(match (case.expected(), case.reported()) {
+                (Some(expected), Some(reported)) => {
+                    format!("A session for {expected} was opened, and the provider reported that {reported} were paid.")
+                }
+                _ => "It is not known whether the provider opened a session.".to_owned(),
+            });
+        };
+        let ledger = loader(ctx).load_one(TransactionsOf(case.payment_id)).await?.unwrap_or_default();
+        let row = ledger.iter().find(|row| row.id == id).ok_or_else(|| Error::missing(id))?;
+        let is = format!("In the books {:?} {} is {:?}", row.kind, row.amount(), row.status);
+        Ok(match (case.reason, case.reported_status, case.reported()) {
+            (Reason::FailedReversal, ..) => format!("{is}, and what was to be given back could not be."),
+            (_, Some(status), Some(reported)) => format!("{is}; the provider reported {status:?}, {reported}."),
+            _ => format!("{is}; the provider does not say what came of it."),
+        })
     }
 
     /// The payment that it is about.

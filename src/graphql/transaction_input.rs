@@ -34,7 +34,7 @@ pub struct TransactionInput {
     lock_token: Option<TokenText>,
     /// The payment's version that was read; another one is STALE_VERSION.
     expected_version: Option<i32>,
-    /// Who asks for it, for the record: 1 to 255 characters.
+    /// Who asks for it, for the record: 1 to 255 characters, but neither "server" nor "provider".
     source: Option<String>,
     /// What kind of thing it is for the sake of, for the record: 1 to 255 characters.
     source_entity_type: Option<String>,
@@ -62,6 +62,9 @@ impl TransactionInput {
             if let Some(text) = text {
                 faults.length(path, text, 1..=255);
             }
+        }
+        if let Some(own @ ("server" | "provider")) = self.source.as_deref() {
+            faults.add("source", format!("can't be {own:?}: that is what the server says of its own work"));
         }
         let request = payment_id.zip(amount).map(|(payment_id, amount)| TransactionRequest {
             payment_id,

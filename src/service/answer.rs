@@ -229,7 +229,7 @@ async fn undo(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let was_asked = told.answer.is_some();
+    let was_asked = told.answer.is_some() || told.is_written_off();
     let step = match status {
         Status::Succeeded => Undoing::Done,
         Status::Failed if was_asked => Undoing::Failed,
@@ -244,10 +244,14 @@ async fn undo(
         };
     }
     let original = by_id(row.tx, undoing.parent_id.ok_or_else(|| Error::missing(undoing.id))?).await?;
+    // What gave back less has not undone it.
+    let step =
+        if step == Undoing::Done && undoing.amount_minor < original.amount_minor { Undoing::Failed } else { step };
     let Some(state) = ManagementState::on(original.management_state, step) else { return Ok(()) };
     set_state(row.tx, &original, state).await?;
     match state {
         ManagementState::FailedReversal => ask(row, &original, Reason::FailedReversal, told, now).await,
+        ManagementState::Reversed => case::reversed(row.tx, original.id, now).await,
         _ => Ok(()),
     }
 }
@@ -257,6 +261,13 @@ pub(super) const SERVER: &str = "server";
 
 pub(super) async fn set_state(tx: &WriteTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
     let values = ActiveModel { management_state: Set(Some(state)), next_check_at: Set(None), ..ActiveModel::default() };
+    Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
+    Ok(())
+}
+
+/// It counts like any other.
+pub(super) async fn clear_state(tx: &WriteTransaction, of: &Model) -> Result<(), Error> {
+    let values = ActiveModel { management_state: Set(None), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
     Ok(())
 }

@@ -94,6 +94,7 @@ pub(super) async fn open_once(tx: &WriteTransaction, question: Question, now: Da
         .filter(Column::TransactionId.eq(question.transaction))
         .filter(Column::Reason.eq(question.reason))
         .apply_if(question.reported, |query, reported| query.filter(Column::ReportedMinor.eq(reported.minor())))
+        .apply_if(question.reported_status, |query, status| query.filter(Column::ReportedStatus.eq(status)))
         .apply_if((question.reason == Reason::FailedReversal).then_some(State::Open), of_state)
         .one(tx)
         .await?;
@@ -130,16 +131,30 @@ pub(super) async fn answered(
     what: String,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let values = ActiveModel {
+    let values = settled(what, now);
+    Entity::update_many().set(values).filter(unknown(transaction, attempt)).exec(tx).await?;
+    Ok(())
+}
+
+/// Closes the case that said that this could not be given back: it was.
+pub(super) async fn reversed(tx: &WriteTransaction, id: TransactionId, now: DateTime<Utc>) -> Result<(), Error> {
+    let stuck = Column::TransactionId.eq(id);
+    let open = Condition::all().add(Column::State.eq(State::Open)).add(Column::Reason.eq(Reason::FailedReversal));
+    let values = settled("it was reversed after all".to_owned(), now);
+    Entity::update_many().set(values).filter(open.add(stuck)).exec(tx).await?;
+    Ok(())
+}
+
+/// What is written where nobody had to decide.
+fn settled(what: String, now: DateTime<Utc>) -> ActiveModel {
+    ActiveModel {
         state: Set(State::Resolved),
         evidence: Set(Some(what)),
         resolved_by: Set(Some(SERVER.to_owned())),
         resolved_at: Set(Some(now)),
         next_check_at: Set(None),
         ..ActiveModel::default()
-    };
-    Entity::update_many().set(values).filter(unknown(transaction, attempt)).exec(tx).await?;
-    Ok(())
+    }
 }
 
 /// The open case that asks what came of this transaction, or of this attempt.

@@ -224,7 +224,8 @@ async fn renew_until_lost(app: &App, lease: &Lease) {
     }
 }
 
-async fn renew(app: &App, lease: &Lease) -> Result<(), Error> {
+/// Holds on to a lease from now for its whole time, or tells that it is lost: between one call to a provider and the next.
+pub(super) async fn renew(app: &App, lease: &Lease) -> Result<(), Error> {
     let tx = app.db.begin_write().await?;
     let row = lock_row(&tx, lease.payment_id).await?;
     let now = Database::now(&tx).await?;

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     attempt::{self, OPEN},
     event,
-    id::{AttemptId, PaymentId, TransactionId},
+    id::{AttemptId, OrderId, PaymentId, TransactionId},
     operation as kept, order as orders, payment,
     transaction::{self, ManagementState, UNANSWERED},
 };
@@ -23,16 +23,13 @@ use sea_orm::{
 use super::{
     attempt as attempts,
     case::{self, Checks, Question},
-    event as events, lease,
-    operation::{self, Key, Start},
-    order, payment as payments, recovery, session,
+    event as events, lease, order, payment as payments, recovery, session,
     transaction::by_ids,
     work,
 };
 use crate::{
     app::App,
     auth::Audience,
-    db::WriteTransaction,
     error::{Error, Problem},
 };
 
@@ -43,7 +40,7 @@ const TRIES: [TimeDelta; 5] =
     [TimeDelta::seconds(5), TimeDelta::seconds(30), TimeDelta::minutes(5), TimeDelta::hours(1), TimeDelta::hours(24)];
 
 /// One thing to see to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Due {
     /// These transactions of one payment are unanswered, or to be undone.
     Payment(PaymentId, Vec<TransactionId>),
@@ -51,26 +48,40 @@ pub enum Due {
     Attempt(AttemptId),
     /// This event was kept because nobody knew what it is about.
     Event { provider: String, event_id: String, external_id: String },
-    /// All that this mutation asked for is answered, and nobody has told its caller.
-    Operation(Box<kept::Model>),
+    /// All that this mutation asked for is answered, and nobody has told its caller: its key, as the table has it, and the order.
+    Operation(Box<LeftKey>, OrderId),
 }
 
+/// The caller's kind and id, the mutation, and the key.
+type LeftKey = (String, String, String, String);
+
 /// What is due by now, claimed for whoever asks; at the most so many rows of each kind.
-pub async fn due(app: &App, most: u64) -> Result<Vec<Due>, Error> {
+///
+/// What can't be looked for is told in the log, and keeps nothing else from being found.
+pub async fn due(app: &App, most: u64) -> Vec<Due> {
     let mut of_payment: BTreeMap<PaymentId, Vec<TransactionId>> = BTreeMap::new();
-    for row in claim_transactions(app, most).await? {
+    for row in found(claim_transactions(app, most).await) {
         of_payment.entry(row.payment_id).or_default().push(row.id);
     }
     let mut due: Vec<Due> = of_payment.into_iter().map(|(payment, ids)| Due::Payment(payment, ids)).collect();
-    due.extend(claim_attempts(app, most).await?.into_iter().map(|attempt| Due::Attempt(attempt.id)));
+    due.extend(found(claim_attempts(app, most).await).into_iter().map(|attempt| Due::Attempt(attempt.id)));
     due.extend(
-        claim_events(app, most)
-            .await?
+        found(claim_events(app, most).await)
             .into_iter()
             .map(|event::Model { provider, event_id, external_id, .. }| Due::Event { provider, event_id, external_id }),
     );
-    due.extend(left_over(app, most).await?.into_iter().map(|left| Due::Operation(Box::new(left))));
-    Ok(due)
+    due.extend(found(left_over(app, most).await).into_iter().filter_map(|left| {
+        let kept::Model { caller_kind, caller_id, mutation, idempotency_key, order_id, .. } = left;
+        Some(Due::Operation(Box::new((caller_kind, caller_id, mutation, idempotency_key)), order_id?))
+    }));
+    due
+}
+
+fn found<T>(rows: Result<Vec<T>, Error>) -> Vec<T> {
+    rows.unwrap_or_else(|error| {
+        tracing::warn!(?error, "what is due can't be looked for");
+        vec![]
+    })
 }
 
 /// Sees to one thing.
@@ -81,14 +92,14 @@ pub async fn settle(app: &App, due: Due) -> Result<(), Error> {
         Due::Event { provider, event_id, external_id } => {
             Box::pin(settle_event(app, (provider, event_id, external_id))).await
         }
-        Due::Operation(left) => settle_operation(app, &left).await,
+        Due::Operation(key, order) => settle_operation(app, *key, order).await,
     }
 }
 
 /// Sees to all that is due, one after the other; gives how much it was.
 pub async fn reconcile(app: &App) -> Result<usize, Error> {
     const MANY: u64 = 1000;
-    let due = due(app, MANY).await?;
+    let due = due(app, MANY).await;
     let count = due.len();
     for due in due {
         settle(app, due).await?;
@@ -129,7 +140,7 @@ async fn claim_transactions(app: &App, most: u64) -> Result<Vec<transaction::Mod
 async fn settle_payment(app: &App, id: PaymentId, claimed: &[TransactionId]) -> Result<(), Error> {
     let payment = payments::by_id(app.db.read(), id).await?;
     let lease = match lease::acquire(app, id, None, "reconcile").await {
-        Err(Error::Problem(Problem::PaymentLocked { .. })) => return leave_alone(app, claimed).await,
+        Err(Error::Problem(Problem::PaymentLocked { .. })) => return leave_alone(app, &payment, claimed).await,
         lease => lease?,
     };
     let asked = async {
@@ -141,20 +152,27 @@ async fn settle_payment(app: &App, id: PaymentId, claimed: &[TransactionId]) -> 
     lease::leave(app, &lease).await;
     match silent {
         Ok(silent) => note_checks(app, &payment, claimed, &silent).await,
-        // The lock was lost to somebody who settles it first (rule R2).
-        Err(Error::Problem(_)) => leave_alone(app, claimed).await,
-        Err(error) => Err(error),
+        // What failed half way is not asked after any sooner for that.
+        Err(error) => {
+            note_checks(app, &payment, claimed, claimed).await?;
+            Err(error)
+        }
     }
 }
 
 /// Somebody works on the payment; it is looked at again soon.
-async fn leave_alone(app: &App, claimed: &[TransactionId]) -> Result<(), Error> {
+async fn leave_alone(app: &App, payment: &payment::Model, claimed: &[TransactionId]) -> Result<(), Error> {
     use transaction::{ActiveModel, Column, Entity};
-    let soon = app.clock.now() + LOCKED_PAUSE.min(app.checks.first());
+    let soon = soon(app);
     let tx = app.db.begin_write().await?;
+    order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let values = ActiveModel { next_check_at: Set(Some(soon)), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.is_in(claimed.iter().copied())).exec(&tx).await?;
     Ok(tx.commit().await?)
+}
+
+fn soon(app: &App) -> DateTime<Utc> {
+    app.clock.now() + LOCKED_PAUSE.min(app.checks.first())
 }
 
 /// Counts the check of what is still open, and says when the next one is. What the provider does not say of is a case (rule R3).
@@ -216,27 +234,31 @@ async fn settle_attempt(app: &App, id: AttemptId) -> Result<(), Error> {
         attempt::Status::Created | attempt::Status::Pending | attempt::Status::Processing if !may_be_charged => {
             session::end_leftover(app, order.id).await?;
         }
-        attempt::Status::Created => look_up(app, &attempt).await?,
+        attempt::Status::Created => return look_up(app, &attempt).await,
         attempt::Status::Pending | attempt::Status::Processing => session::ask_after(app, &attempt).await?,
         _ => return Ok(()),
     }
-    note_check(app, &attempt).await
+    note_check(app, &attempt, None).await
 }
 
 /// Looks up a session that may never have been opened, under its payment's lock (rule K1).
 async fn look_up(app: &App, attempt: &attempt::Model) -> Result<(), Error> {
     let lease = match lease::acquire(app, attempt.payment_id, None, "reconcile").await {
         // Whoever has it looks it up first.
-        Err(Error::Problem(Problem::PaymentLocked { .. })) => return Ok(()),
+        Err(Error::Problem(Problem::PaymentLocked { .. })) => {
+            return note_check(app, attempt, Some(soon(app))).await;
+        }
         lease => lease?,
     };
     let looked = lease::keep(app, &lease, session::look_up(app, attempt)).await;
     lease::leave(app, &lease).await;
+    note_check(app, attempt, None).await?;
     looked.map(drop)
 }
 
-/// Counts the check of an attempt that is still open, and says when the next one is: when its time is up, if that is sooner.
-async fn note_check(app: &App, attempt: &attempt::Model) -> Result<(), Error> {
+/// Counts the check of an attempt that is still open, and says when the next one is: when its time is up, if that is sooner. One that is put off was
+/// no check.
+async fn note_check(app: &App, attempt: &attempt::Model, put_off: Option<DateTime<Utc>>) -> Result<(), Error> {
     use attempt::{ActiveModel, Column, Entity};
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
@@ -245,13 +267,13 @@ async fn note_check(app: &App, attempt: &attempt::Model) -> Result<(), Error> {
     if !current.status.is_open() {
         return Ok(());
     }
-    let made = current.checks + 1;
-    let next_at = now + app.checks.after(made);
+    let made = if put_off.is_some() { current.checks } else { current.checks + 1 };
+    let next_at = put_off.unwrap_or_else(|| now + app.checks.after(made));
     let ends_at = current.expires_at.filter(|at| *at > now).map(|at| at + TimeDelta::seconds(1));
     let next_at = ends_at.map_or(next_at, |ends_at| next_at.min(ends_at));
     let values = ActiveModel { checks: Set(made), next_check_at: Set(Some(next_at)), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(Column::Id.eq(current.id)).exec(&tx).await?;
-    if current.status == attempt::Status::Created {
+    if current.status == attempt::Status::Created && put_off.is_none() {
         let question =
             Question { attempt: Some(current.id), ..Question::unknown(current.payment_id, current.amount()) };
         case::ask_in_vain(&tx, question, Checks { made, next_at }, now).await?;
@@ -326,17 +348,14 @@ const NOTHING_UNANSWERED: &str = "
 NOT EXISTS (SELECT 1 FROM payment_transaction t WHERE t.payment_id = operation.payment_id AND t.status IN ('SENT', 'UNKNOWN'))
 AND NOT EXISTS (SELECT 1 FROM payment_attempt a WHERE a.id = operation.attempt_id AND a.status = 'CREATED')";
 
-async fn settle_operation(app: &App, left: &kept::Model) -> Result<(), Error> {
-    let (Some(key), Some(order_id)) = (Key::of(left), left.order_id) else { return Ok(()) };
-    let tx: WriteTransaction = app.db.begin_write().await?;
+async fn settle_operation(app: &App, key: LeftKey, order_id: OrderId) -> Result<(), Error> {
+    let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     let order = order::lock(&tx, &Audience::of_the_server(), order_id).await?;
+    let left = kept::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
     // Whoever sent it may have come back.
-    let left = match operation::look(&tx, &key, now).await {
-        Ok(Start::Resumed(left)) => left,
-        Ok(Start::New | Start::Finished(_)) | Err(Error::Problem(_)) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let is_left = |left: &kept::Model| left.state == kept::State::InProgress && left.lease_expires_at <= now;
+    let Some(left) = left.filter(is_left) else { return Ok(()) };
     match left.attempt_id {
         Some(_) => attempts::finish_left(&tx, &order, &left, now).await?,
         None => work::finish_left(&tx, &left, now).await?,

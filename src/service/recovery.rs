@@ -62,7 +62,11 @@ pub(super) async fn settle(
     lease: &Lease,
 ) -> Result<Vec<TransactionId>, Error> {
     let (mut recorded, mut silent) = (Recorded::default(), vec![]);
-    for transaction in unanswered.iter().filter(|row| row.status.is_unanswered()) {
+    let open = unanswered.iter().filter(|row| row.status.is_unanswered());
+    for (at, transaction) in open.enumerate() {
+        if at > 0 {
+            lease::renew(app, lease).await?;
+        }
         let told = ask_after(app, payment, transaction, lease).await?;
         if told.heard == Heard::Nothing {
             silent.push(transaction.id);

@@ -93,12 +93,13 @@ async fn carry_out(
     if step == Step::Ask && !answered {
         case::asked_once_more(&tx, &case).await?;
     } else {
+        // Before anything else, so that an answer which settles the case by itself finds it decided.
+        case::resolve(&tx, &case, caller, decision.resolution, &decision.evidence, now).await?;
         todo = Box::pin(subject.takes(step, &held, order, &case, now)).await?;
         intent::touch(&tx, payment, now).await?;
-        case::resolve(&tx, &case, caller, decision.resolution, &decision.evidence, now).await?;
     }
     tx.commit().await?;
-    finish(app, payment, todo, lease).await
+    Box::pin(finish(app, payment, todo, lease)).await
 }
 
 /// Sends what is to be given back, and ends what must not be paid any more.
@@ -130,7 +131,8 @@ async fn ask(app: &App, payment: &payment_row::Model, id: CaseId, lease: &Lease)
         }
         let agrees = Box::pin(recovery::compare(app, payment, &row, lease)).await?;
         // That money came for an order which wants none is no less so because the provider says it again.
-        return Ok(agrees && case.reported_status != Some(row.status));
+        let is_about_the_amount = case.reason == Reason::AmountMismatch;
+        return Ok(agrees && (is_about_the_amount || case.reported_status != Some(row.status)));
     }
     let id = case.attempt_id.ok_or_else(|| Error::Fault(format!("{} is about nothing", case.id)))?;
     let before = attempts::by_id(app.db.read(), id).await?.ok_or(Error::missing(id))?;
@@ -193,6 +195,10 @@ async fn decide_attempt(
 ) -> Result<Todo, Error> {
     let row = LockedRow { tx: held.tx(), payment_id: held.payment_id() };
     let reported = case.reported().unwrap_or(attempt.amount());
+    if matches!(step, Step::TakeIn | Step::TakeInUnwanted) && settle::booked_of(held.tx(), attempt).await?.is_some() {
+        let why = "can't be that: money of this attempt is in the books already; settle the rest at the provider, and WRITE_OFF";
+        return Err(Problem::invalid("resolution", why).into());
+    }
     match step {
         Step::TakeIn => {
             make_room(held, reported).await?;
@@ -261,10 +267,21 @@ async fn decide_transaction(
     match step {
         Step::TakeIn => {
             check_room(held, &row, ledger, reported).await?;
+            count_parent(held, &row, ledger).await?;
             let open = reopen(held, row, reported).await?;
             let told = Told::decided(true, &open);
             let recorded = answer::record_within(&locked, order, open, &told, now).await?;
             Ok(Todo { recorded, sends: vec![] })
+        }
+        Step::TakeInUnwanted if row.kind == Kind::Capture => {
+            // What was captured is not held any more, whether or not it is given back (rule S4).
+            check_room(held, &row, ledger, reported).await?;
+            count_parent(held, &row, ledger).await?;
+            let open = reopen(held, row, reported).await?;
+            let told = Told::decided(true, &open);
+            answer::write(&locked, &open, Status::Succeeded, false, &told, now).await?;
+            let sent = reversal::write(held, &open, reported, None, now).await?;
+            Ok(Todo { recorded: Recorded::default(), sends: vec![sent] })
         }
         Step::TakeInUnwanted => {
             let open = reopen(held, row, reported).await?;
@@ -286,6 +303,14 @@ async fn decide_transaction(
             Ok(Todo { recorded: Recorded { paid: false, unwanted }, sends: sent.into_iter().collect() })
         }
         Step::ReverseAgain => reverse_again(held, &row, ledger, now).await,
+        Step::Reversed if row.management_state.is_none() && row.status == Status::Failed => {
+            let amount = row.amount();
+            check_room(held, &row, ledger, amount).await?;
+            let open = reopen(held, row, amount).await?;
+            let told = Told::decided(true, &open);
+            let recorded = answer::record_within(&locked, order, open, &told, now).await?;
+            Ok(Todo { recorded, sends: vec![] })
+        }
         Step::Reversed => {
             if let Some(state) = ManagementState::on(row.management_state, Undoing::ByHand) {
                 set_state(held.tx(), &row, state).await?;
@@ -316,6 +341,25 @@ async fn check_room(
     match available.covers(amount)? {
         true => Ok(()),
         false => Err(Problem::AmountExceedsAvailable { requested: amount, available }.into()),
+    }
+}
+
+/// An authorization of which something turns out to be captured counts: it could not be given back, or not yet.
+async fn count_parent(
+    held: &HeldLock<'_>,
+    row: &transaction::Model,
+    ledger: &[transaction::Model],
+) -> Result<(), Error> {
+    let Some(parent) = ledger.iter().find(|other| Some(other.id) == row.parent_id) else { return Ok(()) };
+    match parent.management_state {
+        Some(ManagementState::RequiresReversal | ManagementState::FailedReversal) => {
+            answer::clear_state(held.tx(), parent).await
+        }
+        state if ManagementState::counts(state) => Ok(()),
+        _ => {
+            let why = "can't be that: what it acts on is given back, or about to be; settle it at the provider, and WRITE_OFF";
+            Err(Problem::invalid("resolution", why).into())
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use entity::{
 };
 
 use super::{
-    answer::{self, SERVER, set_state},
+    answer::{self, SERVER, clear_state, set_state},
     intent::{self, Intent, Source},
     lease::{self, HeldLock, Lease},
     lock::Token,
@@ -59,7 +59,9 @@ pub(super) async fn give_back(
 /// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other. Stops where a reversal does not come
 /// to a good end: the mark stays, or a case is open.
 pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease: &Lease) -> Result<(), Error> {
-    while let Some(reversal) = begin_next(app, payment, lease).await? {
+    while is_anything_unwanted(app, payment).await?
+        && let Some(reversal) = begin_next(app, payment, lease).await?
+    {
         send(app, payment, reversal, lease).await?;
         let sent = transaction::by_ids(app.db.read(), &[reversal]).await?.pop();
         if sent.is_none_or(|sent| sent.status == Status::Failed) {
@@ -70,23 +72,49 @@ pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease:
     Ok(())
 }
 
+/// Whether there is anything to reverse: mostly there is not, and then nobody has to hold the lock for it.
+async fn is_anything_unwanted(app: &App, payment: &payment::Model) -> Result<bool, Error> {
+    let db = app.db.read();
+    let ledger = payments::transactions(db, payment.id).await?;
+    if ledger.is_empty() {
+        return Ok(false);
+    }
+    let payment = payments::by_id(db, payment.id).await?;
+    let order = order::by_id(db, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
+    Ok(next(&ledger, is_closed(&payment, &order))?.is_some())
+}
+
+fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
+    payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled
+}
+
 /// Writes down the next reversal.
 async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let held = lease::hold(&tx, lease).await?;
     let payment = payments::by_id(&tx, payment.id).await?;
-    let ledger = payments::transactions(&tx, payment.id).await?;
-    let is_closed = payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled;
+    let mut ledger = payments::transactions(&tx, payment.id).await?;
+    let is_closed = is_closed(&payment, &order);
     let now = app.clock.now();
-    let id = match next(&ledger, is_closed)? {
-        None => return Ok(None),
-        Some((unwanted, left)) if left == unwanted.amount() => {
-            set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
-            let state = Some(ManagementState::ReversalTransaction);
-            write(&held, unwanted, left, state, now).await?
+    let id = loop {
+        match next(&ledger, is_closed)? {
+            None => {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            Some((unwanted, left)) if left == unwanted.amount() => {
+                set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
+                let state = Some(ManagementState::ReversalTransaction);
+                break write(&held, unwanted, left, state, now).await?;
+            }
+            Some((used, left)) if ManagementState::counts(used.management_state) => {
+                break write(&held, used, left, None, now).await?;
+            }
+            // A part of it was used after it was marked, so that it counts.
+            Some((used, _)) => clear_state(&tx, used).await?,
         }
-        Some((used, left)) => write(&held, used, left, None, now).await?,
+        ledger = payments::transactions(&tx, payment.id).await?;
     };
     intent::touch(&tx, &payment, now).await?;
     tx.commit().await?;

@@ -43,7 +43,7 @@ pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Resul
         // An earlier request under this reference may still be on its way, so that this "no" is not the last word.
         Err(CallError::Refused(reason)) if !resumed || is_quiet(app, attempt) => {
             tracing::warn!(attempt = %attempt.id, reason, "the provider opened no session");
-            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key)).await?;
+            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key), |_| true).await?;
             Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
         Err(CallError::Refused(reason) | CallError::Unknown(reason)) => {
@@ -105,7 +105,7 @@ async fn record(
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(&tx).await?;
-    if current.checks > 0 && current.status == Status::Created {
+    if current.status == Status::Created {
         case::answered(&tx, None, Some(attempt.id), "its session was found".into(), now).await?;
     }
     outbox::tell(&tx, attempt.order_id, now, &[(Topic::PaymentAttempt, attempt.id.uuid())]).await?;
@@ -143,12 +143,18 @@ async fn record(
 }
 
 /// Ends an attempt for which there is no session for sure; one that has got a session meanwhile stays as it is.
-async fn fail(app: &App, attempt: &Model, code: &str, key: Option<&Key>) -> Result<(Model, Option<Problem>), Error> {
+async fn fail(
+    app: &App,
+    attempt: &Model,
+    code: &str,
+    key: Option<&Key>,
+    is_over: impl Fn(&Model) -> bool,
+) -> Result<(Model, Option<Problem>), Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
     let current = attempt::by_id(&tx, attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    let never_opened = current.status == Status::Created && current.external_id.is_none();
+    let never_opened = current.status == Status::Created && current.external_id.is_none() && is_over(&current);
     if never_opened && let Some(failed) = current.status.on(News::Failed) {
         let message = "The payment provider did not open a session.".to_owned();
         let failure = Failure { code: code.to_owned(), message, decline: None };
@@ -170,7 +176,11 @@ pub async fn look_up(app: &App, open: &Model) -> Result<bool, Error> {
     let Some(provider) = app.providers.named(&open.provider) else { return Ok(false) };
     match find(provider, open).await {
         Ok(Some(session)) => record(app, open, session, None).await.map(|_| true),
-        Ok(None) if is_quiet(app, open) => fail(app, open, "session_not_opened", None).await.map(|_| true),
+        // Somebody may have set out to open it since this was read.
+        Ok(None) if is_quiet(app, open) => {
+            let (ended, _) = fail(app, open, "session_not_opened", None, |current| is_quiet(app, current)).await?;
+            Ok(ended.status != Status::Created)
+        }
         Ok(None) => Ok(false),
         Err(error) => {
             tracing::warn!(attempt = %open.id, ?error, "the provider can't say whether it opened a session");

@@ -221,8 +221,15 @@ async fn compare_money(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<Effect, Error> {
-    if attempt.status == Status::Succeeded && told.amount == attempt.amount() {
-        return Ok(Effect::None);
+    if let Some(booked) = booked_of(row.tx, attempt).await? {
+        // An attempt's money comes into the books once; what is told of more or less is for a person to look at.
+        return match booked.amount() == told.amount || case_of(row.tx, attempt, told.amount).await? {
+            true => Ok(Effect::None),
+            false if told.amount.currency() != booked.currency => {
+                refuse(row, attempt, Reason::CurrencyMismatch, told, now).await
+            }
+            false => refuse(row, attempt, Reason::AmountMismatch, told, now).await,
+        };
     }
     if case_of(row.tx, attempt, told.amount).await? {
         // Refused once: whoever resolves the case decides, and not the next copy of the same report.
@@ -233,6 +240,15 @@ async fn compare_money(
         None => accept(row, attempt, order, told.amount, now).await,
         Some(reason) => refuse(row, attempt, reason, told, now).await,
     }
+}
+
+/// What came into the books of an attempt's money.
+pub(super) async fn booked_of(tx: &WriteTransaction, attempt: &Model) -> Result<Option<transaction::Model>, Error> {
+    if !matches!(attempt.status, Status::Succeeded | Status::Conflicted) {
+        return Ok(None);
+    }
+    let query = transaction::Entity::find().filter(transaction::Column::AttemptId.eq(attempt.id));
+    Ok(query.one(tx).await?)
 }
 
 /// Whether this report of money was refused before.
@@ -353,7 +369,7 @@ pub(super) async fn advance(
         ..ActiveModel::default()
     };
     Entity::update_many().set(values).filter(Column::Id.eq(attempt.id)).exec(row.tx).await?;
-    if attempt.checks > 0 && attempt.status == Status::Created {
+    if attempt.status == Status::Created {
         let what = format!("it turned out to be {to:?}");
         case::answered(row.tx, None, Some(attempt.id), what, now).await?;
     }

@@ -71,6 +71,11 @@ impl Told {
         }
     }
 
+    /// Whether somebody decided that nothing came of it: then what there was to do was done elsewhere, or is.
+    pub fn is_written_off(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.code == WRITTEN_OFF)
+    }
+
     fn failed(code: &str, message: &str, sends: i32) -> Self {
         let failure = Failure { code: code.to_owned(), message: message.to_owned(), decline: None };
         Self { heard: Heard::Failed, failure: Some(failure), sends: Some(sends), ..Self::nothing() }

@@ -219,7 +219,13 @@ impl Work<'_> {
         let open: Vec<&Model> = rows.iter().filter(|row| !is_answered(row)).collect();
         let mut recorded = Recorded::default();
         for (at, row) in open.iter().enumerate() {
-            let told = match self.ask(row, lease, again).await {
+            let asked = async {
+                if at > 0 {
+                    lease::renew(app, lease).await?;
+                }
+                self.ask(row, lease, again).await
+            };
+            let told = match asked.await {
                 Ok(told) => told,
                 Err(error) => {
                     // What is sent again may have been sent by another before.
