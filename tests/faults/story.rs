@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A storm that hits less often than once in so long proves nothing.
-const ONE_HIT_IN: Duration = Duration::from_secs(5);
+const ONE_HIT_IN: Duration = Duration::from_secs(8);
 const MOST_ASKED_AGAIN: usize = 300;
 
 pub fn play(options: &Options) -> ExitCode {
@@ -96,7 +96,7 @@ async fn story(options: &Options) -> bool {
 fn judge(options: &Options, report: &Report<'_>) -> bool {
     if let Some(broken) = options.broken {
         let found = report.wrong.iter().filter(|wrong| wrong.is_about_money()).count();
-        println!("  servers with {} were caught {found} times", broken.name());
+        println!("  servers with {} are found out: {found} things are wrong with money", broken.name());
         return found > 0;
     }
     let needed = usize::try_from(options.lasts().as_secs() / ONE_HIT_IN.as_secs()).expect("a number");
