@@ -1,6 +1,6 @@
 //! What the tests make bad weather with: a network that fails, and a PostgreSQL that is killed.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,6 +11,7 @@ use tokio::{
 use crate::support::{
     cluster::Cluster,
     database::Look,
+    eventually,
     proxy::{Proxy, Weather, address_of},
     runtime,
 };
@@ -71,17 +72,21 @@ fn a_proxy_passes_swallows_and_cuts_as_it_is_told_to() {
 
         let mut fourth = call().await.unwrap();
         proxy.turns(Weather::Cut);
-        assert_eq!(timeout(LONG, fourth.read_u8()).await.expect("it is told").ok(), None);
-        assert_eq!(call().await.err().map(|error| error.kind()), Some(std::io::ErrorKind::ConnectionRefused));
+        let told = timeout(LONG, fourth.read_u8()).await.expect("it is told");
+        assert_eq!(told.err().map(|error| error.kind()), Some(ErrorKind::ConnectionReset));
+        let refused = eventually("nobody listens", async || call().await.err()).await;
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 
         proxy.turns(Weather::Clear);
-        let mut fifth = crate::support::eventually("it listens again", async || call().await.ok()).await;
+        let mut fifth = eventually("it listens again", async || call().await.ok()).await;
         assert_eq!(says(&mut fifth, 7, LONG).await, Ok(Some(7)));
 
-        proxy.leads_to(address_of("http://127.0.0.1:9"));
-        if let Ok(mut sixth) = call().await {
-            assert_eq!(says(&mut sixth, 8, LONG).await, Ok(None), "nobody is there");
-        }
+        let nobody = Proxy::to_nobody().await;
+        nobody.leads_to(address_of(&format!("http://{}", proxy.address)));
+        let mut sixth = eventually("somebody listens", async || TcpStream::connect(nobody.address).await.ok()).await;
+        assert_eq!(says(&mut sixth, 8, LONG).await, Ok(Some(8)));
+        nobody.leads_nowhere();
+        assert_eq!(timeout(LONG, sixth.read_u8()).await.expect("it is told").ok(), None);
     });
 }
 

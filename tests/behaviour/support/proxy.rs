@@ -2,12 +2,7 @@
 //!
 //! Knows nothing of what it carries. A connection that lost bytes is never whole again: it is reset when the weather turns.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -42,29 +37,54 @@ pub enum Weather {
 pub struct Proxy {
     /// Where it listens, for as long as it is there.
     pub address: SocketAddr,
-    weather: watch::Sender<Weather>,
-    leads_to: Arc<Mutex<SocketAddr>>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    weather: Weather,
+    /// `None`: there is nobody.
+    leads_to: Option<SocketAddr>,
+}
+
+impl State {
+    fn is_cut(&self) -> bool {
+        self.weather == Weather::Cut || self.leads_to.is_none()
+    }
 }
 
 impl Proxy {
-    /// In clear weather. Nobody need listen there yet.
+    /// In clear weather.
     pub async fn to(address: SocketAddr) -> Self {
+        Self::leading(Some(address)).await
+    }
+
+    /// In clear weather, and as if nobody were there yet.
+    pub async fn to_nobody() -> Self {
+        Self::leading(None).await
+    }
+
+    async fn leading(leads_to: Option<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let (weather, is) = watch::channel(Weather::Clear);
-        let leads_to = Arc::new(Mutex::new(address));
         let address = listener.local_addr().expect("its address");
-        tokio::spawn(serve(listener, address, is, Arc::clone(&leads_to)));
-        Self { address, weather, leads_to }
+        let (state, is) = watch::channel(State { weather: Weather::Clear, leads_to });
+        tokio::spawn(serve(listener, address, is));
+        Self { address, state }
     }
 
     /// From now on the weather is like this, for open connections too.
     pub fn turns(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.state.send_modify(|state| state.weather = weather);
     }
 
     /// New connections lead to another place.
     pub fn leads_to(&self, address: SocketAddr) {
-        *self.leads_to.lock().unwrap() = address;
+        self.state.send_modify(|state| state.leads_to = Some(address));
+    }
+
+    /// Whoever was there is gone: nobody listens.
+    pub fn leads_nowhere(&self) {
+        self.state.send_modify(|state| state.leads_to = None);
     }
 }
 
@@ -74,29 +94,25 @@ pub fn address_of(url: &str) -> SocketAddr {
 }
 
 /// Takes connections, until the proxy is dropped.
-async fn serve(
-    mut listener: TcpListener,
-    address: SocketAddr,
-    mut weather: watch::Receiver<Weather>,
-    leads_to: Arc<Mutex<SocketAddr>>,
-) {
+async fn serve(mut listener: TcpListener, address: SocketAddr, mut state: watch::Receiver<State>) {
     loop {
-        if *weather.borrow_and_update() == Weather::Cut {
+        let now = *state.borrow_and_update();
+        let Some(to) = now.leads_to.filter(|_| !now.is_cut()) else {
             // With nobody at the port, connections are refused.
             drop(listener);
-            if weather.wait_for(|weather| *weather != Weather::Cut).await.is_err() {
+            if state.wait_for(|state| !state.is_cut()).await.is_err() {
                 return;
             }
             listener = listen_again(address).await;
-        }
+            continue;
+        };
         tokio::select! {
             accepted = listener.accept() => {
-                let to = *leads_to.lock().unwrap();
                 if let Ok((client, _)) = accepted {
-                    tokio::spawn(carry(client, to, weather.clone()));
+                    tokio::spawn(carry(client, to, state.clone()));
                 }
             }
-            turned = weather.changed() => {
+            turned = state.changed() => {
                 if turned.is_err() {
                     return;
                 }
@@ -115,7 +131,7 @@ async fn listen_again(address: SocketAddr) -> TcpListener {
 }
 
 /// Carries one connection to its end; one that broke off is reset on both sides.
-async fn carry(client: TcpStream, to: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn carry(client: TcpStream, to: SocketAddr, state: watch::Receiver<State>) {
     let _ = client.set_nodelay(true);
     let Ok(server) = TcpStream::connect(to).await else {
         let _ = client.set_zero_linger();
@@ -125,12 +141,15 @@ async fn carry(client: TcpStream, to: SocketAddr, weather: watch::Receiver<Weath
     let ((asks, answered), (answers, asked)) = (client.into_split(), server.into_split());
     let (mut asked, mut answered) = (asked, answered);
     let carried = tokio::try_join!(
-        pass(asks, &mut asked, Direction::Asks, weather.clone()),
-        pass(answers, &mut answered, Direction::Answers, weather),
+        pass(asks, &mut asked, Direction::Asks, state.clone()),
+        pass(answers, &mut answered, Direction::Answers, state),
     );
     if carried.is_err() {
-        let _ = asked.as_ref().set_zero_linger();
-        let _ = answered.as_ref().set_zero_linger();
+        for half in [asked, answered] {
+            let _ = half.as_ref().set_zero_linger();
+            // Dropped, it would say a polite goodbye first.
+            half.forget();
+        }
     }
 }
 
@@ -145,24 +164,24 @@ async fn pass(
     mut from: OwnedReadHalf,
     to: &mut OwnedWriteHalf,
     direction: Direction,
-    mut weather: watch::Receiver<Weather>,
+    mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = tokio::select! {
             read = from.read(&mut buffer) => read?,
-            _ = weather.wait_for(|weather| *weather == Weather::Cut) => return Err(broken()),
+            _ = state.wait_for(State::is_cut) => return Err(broken()),
         };
-        let now = *weather.borrow();
+        let now = state.borrow().weather;
         match now {
             Weather::Clear => {}
             Weather::Slow(time) => tokio::select! {
                 () = tokio::time::sleep(time) => {}
-                _ = weather.wait_for(|weather| *weather == Weather::Cut) => return Err(broken()),
+                _ = state.wait_for(State::is_cut) => return Err(broken()),
             },
             Weather::AnswersLost | Weather::AnswersCut if direction == Direction::Asks => {}
             Weather::Swallowing | Weather::AnswersLost => {
-                let _ = weather.wait_for(|weather| *weather != now).await;
+                let _ = state.wait_for(|state| state.weather != now || state.is_cut()).await;
                 return Err(broken());
             }
             Weather::AnswersCut | Weather::Cut => return Err(broken()),

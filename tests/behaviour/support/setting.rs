@@ -67,7 +67,7 @@ pub fn setting() -> &'static Setting {
             .spawn()
             .expect("a guardian");
         let postgres = Source::find();
-        say(&format!("behaviour tests run on SQLite and {postgres}"));
+        say(&format!("the tests run on SQLite and {postgres}"));
         Setting { directory, postgres, _guardian: guardian }
     })
 }

@@ -56,11 +56,7 @@ struct Inner {
 }
 
 impl Shop {
-    pub async fn open(database: Database) -> Self {
-        Self::open_with(database, &[]).await
-    }
-
-    /// A shop with other settings; `settings` are flags.
+    /// `settings` are flags.
     pub async fn open_with(database: Database, settings: &[&str]) -> Self {
         // The sandbox stamps its news by the machine's time, so ours must begin there.
         let clock = Clock::manual(Clock::System.now());
@@ -91,8 +87,13 @@ impl Shop {
 
     /// The same database as a process serves it that listens elsewhere. It has the machine's time.
     pub fn at(&self, url: &str, sandbox_url: &str) -> Self {
+        Self::elsewhere(self.0.database.clone(), url, sandbox_url)
+    }
+
+    /// A database as a process serves it that was started by somebody else.
+    pub fn elsewhere(database: Database, url: &str, sandbox_url: &str) -> Self {
         Self(Arc::new(Inner {
-            database: self.0.database.clone(),
+            database,
             url: url.to_owned(),
             sandbox_url: sandbox_url.to_owned(),
             clock: Clock::System,
