@@ -39,6 +39,8 @@ const REFUSALS: [&str; 13] = [
 pub fn is_busy(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) => true,
+        // Something between here and there hangs up in the middle of a greeting: sqlx takes that for an odd answer.
+        DbErr::Conn(RuntimeErr::SqlxError(error)) if matches!(**error, sqlx::Error::Protocol(_)) => true,
         DbErr::Conn(RuntimeErr::SqlxError(error))
         | DbErr::Exec(RuntimeErr::SqlxError(error))
         | DbErr::Query(RuntimeErr::SqlxError(error)) => match &**error {

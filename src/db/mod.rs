@@ -11,14 +11,17 @@ mod sqlite;
 mod transaction;
 mod url;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, SqliteTransactionMode, SqlxPostgresConnector,
-    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
+    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait, sqlx::postgres::PgConnectOptions,
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
@@ -45,6 +48,8 @@ pub struct Database {
     /// Where one writes at a time, as in SQLite, those of this process stand in a row here: else each would hold a connection, and sleep and look
     /// again, until it happens to be the first.
     writers: Option<Arc<Semaphore>>,
+    /// Rung after each commit of this process that told of a change.
+    told: watch::Sender<()>,
 }
 
 impl Database {
@@ -60,7 +65,7 @@ impl Database {
     fn of(pool: Pool) -> Self {
         let one_at_a_time = pool.backend() == DbBackend::Sqlite;
         let writers = one_at_a_time.then(|| Arc::new(Semaphore::new(1)));
-        Self { reader: Reader { pool, watcher: Watcher::default() }, writers }
+        Self { reader: Reader { pool, watcher: Watcher::default() }, writers, told: watch::Sender::new(()) }
     }
 
     /// The same pool as SeaORM has it, without the limits on an answer: for what takes SeaORM's transactions only, and may take its time.
@@ -82,7 +87,26 @@ impl Database {
         let Reader { pool, watcher } = &self.reader;
         let mut connection = pool.take().await?;
         connection.begin(turn).await.map_err(failed)?;
-        Ok(WriteTransaction { connection: Mutex::new(connection), backend: pool.backend(), watcher: watcher.clone() })
+        Ok(WriteTransaction {
+            connection: Mutex::new(connection),
+            backend: pool.backend(),
+            watcher: watcher.clone(),
+            tells: AtomicBool::new(false),
+            told: self.told.clone(),
+        })
+    }
+
+    /// Rings after each commit of this process that told of a change; many commits may be one ring.
+    pub fn told(&self) -> watch::Receiver<()> {
+        self.told.subscribe()
+    }
+
+    /// How PostgreSQL is reached by a connection beside the pool; `None` on SQLite.
+    pub fn postgres(&self) -> Option<PgConnectOptions> {
+        match &self.reader.pool {
+            Pool::Postgres(pool) => Some((*pool.connect_options()).clone()),
+            Pool::Sqlite(_) => None,
+        }
     }
 
     /// Waits for the turn to write, as long as SQLite would; on PostgreSQL many write at once.

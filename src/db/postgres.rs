@@ -114,7 +114,7 @@ fn may_come(error: &sqlx::Error) -> bool {
         ),
         sqlx::Error::Database(error) => busy::is_refusal(&**error),
         // Whoever listens there in its place hangs up: sqlx takes that for an odd answer.
-        sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
         _ => false,
     }
 }

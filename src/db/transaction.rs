@@ -1,9 +1,12 @@
 //! Statements that run each on its own, and transactions that write.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::{
     busy,
@@ -71,9 +74,16 @@ pub struct WriteTransaction {
     pub(super) connection: Mutex<Taken>,
     pub(super) backend: DbBackend,
     pub(super) watcher: Watcher,
+    pub(super) tells: AtomicBool,
+    pub(super) told: watch::Sender<()>,
 }
 
 impl WriteTransaction {
+    /// Notes that it tells of a change, so that whoever waits for one looks after the commit.
+    pub fn tells(&self) {
+        self.tells.store(true, Ordering::Relaxed);
+    }
+
     /// Each place that commits is a crash point before and one after it. Where it can't be said whether the commit was done, because nothing was
     /// answered, the error is none that says that it may be tried again.
     #[track_caller]
@@ -83,6 +93,9 @@ impl WriteTransaction {
             faults::crash_point(format_args!("before the commit at {place}"));
             let committed = self.connection.into_inner().commit().await;
             faults::crash_point(format_args!("after the commit at {place}"));
+            if self.tells.into_inner() {
+                self.told.send_replace(());
+            }
             committed.map_err(|error| match busy::was_refused(&error) {
                 true => failed(error),
                 false => DbErr::Custom(format!("it is not known whether a commit was done: {error}")),

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use async_graphql::{ErrorExtensionValues, Value, indexmap::IndexMap};
 use entity::fault::Fault;
 
-use crate::error::{Error, Problem};
+use crate::{
+    error::{Error, Problem},
+    service::change::Ended,
+};
 
 /// What is told where the database could not do it.
 pub const UNAVAILABLE: &str =
@@ -20,6 +23,7 @@ pub struct Failure(Seen);
 enum Seen {
     Problem(Problem),
     Forbidden(String),
+    Ended(Ended),
     Unavailable,
     Internal,
 }
@@ -39,6 +43,12 @@ impl From<Arc<Error>> for Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self(Seen::Problem(problem))
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        Self(Seen::Ended(ended))
     }
 }
 
@@ -73,6 +83,10 @@ impl From<Failure> for async_graphql::Error {
             Seen::Forbidden(scope) => {
                 error(format!("This needs a service's token with the scope {scope}."), "FORBIDDEN")
             }
+            Seen::Ended(ended) => {
+                let (why, code) = ending(ended);
+                error(format!("{why} Subscribe again: the first event shows it as it is then."), code)
+            }
             Seen::Problem(problem) => {
                 let mut error = error(problem.to_string(), code(&problem));
                 if let (Problem::InvalidInput(faults), Some(extensions)) = (&problem, &mut error.extensions) {
@@ -92,6 +106,15 @@ fn error(message: String, code: &str) -> async_graphql::Error {
     error
 }
 
+/// Why a subscription ends.
+fn ending(ended: Ended) -> (&'static str, &'static str) {
+    match ended {
+        Ended::TooSlow => ("More happened than was read.", "TOO_SLOW"),
+        Ended::Unreadable => ("Changes can't be read at the moment.", "UNAVAILABLE"),
+        Ended::Stopping => ("The server stops.", "UNAVAILABLE"),
+    }
+}
+
 fn field(fault: &Fault) -> Value {
     let path = fault.path.iter().cloned().map(Value::String).collect();
     Value::Object(IndexMap::from_iter([
@@ -104,16 +127,14 @@ fn field(fault: &Fault) -> Value {
 fn code(problem: &Problem) -> &'static str {
     match problem {
         Problem::InvalidInput(_) => "INVALID_INPUT",
-        Problem::OrderNotFound
-        | Problem::OrderAlreadyPaid
+        Problem::OrderNotFound | Problem::PaymentNotFound | Problem::AttemptNotFound => "NOT_FOUND",
+        Problem::OrderAlreadyPaid
         | Problem::OrderCancelled
         | Problem::OrderNotCovered { .. }
         | Problem::OrderHasOpenAttempt
         | Problem::AmountDueChanged { .. }
         | Problem::NothingDue
-        | Problem::AttemptNotFound
         | Problem::AttemptConflicted
-        | Problem::PaymentNotFound
         | Problem::PaymentArchived
         | Problem::PaymentLocked { .. }
         | Problem::LockLost { .. }

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{ErrorExtensionValues, Response as Answer, Value};
+use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError, Value};
 use axum::{
     Extension,
     body::Bytes,
@@ -74,6 +74,10 @@ async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result
         Ok(prepared) => prepared,
         Err(error) => return Ok(Answer::from_errors(vec![error])),
     };
+    if prepared.is_subscription() {
+        let why = "A subscription is sent over WebSocket, to this same address.";
+        return Ok(Answer::from_errors(vec![ServerError::new(why, None)]));
+    }
     if !prepared.is_mutation() {
         let answered = tokio::time::timeout(QUERY_LIMIT, face.schema.execute(caller, prepared)).await;
         return answered.map_err(|_| {
@@ -97,7 +101,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {
+/// Gives each error its code, and the id of its request.
+pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     for error in &mut answer.errors {
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
         if extensions.get("code").is_none() {
@@ -106,6 +111,10 @@ fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Respons
         }
         extensions.set("requestId", request_id);
     }
+}
+
+fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {
+    name_errors(&mut answer, request_id);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (content_type, is_modern) = match accept.contains(GRAPHQL_RESPONSE) {
         true => (GRAPHQL_RESPONSE, true),

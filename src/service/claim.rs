@@ -65,6 +65,7 @@ async fn tell(tx: &WriteTransaction, anonymous: &Owner, now: DateTime<Utc>) -> R
         [anonymous.id.clone().into(), now.into()],
     );
     tx.execute_raw(told).await?;
+    tx.tells();
     Ok(())
 }
 

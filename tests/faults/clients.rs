@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    order::{Order, Wish},
+    order::{Order, Share, Wish},
     provider,
     stage::{SERVERS, Stage, guard},
     support::{Payment, dice::Dice, euros, of_cents, tea, track::all_powerful},
@@ -116,12 +116,12 @@ impl Clients {
                 }
             }
             wish @ (Wish::Move(mutation) | Wish::Race(mutation) | Wish::Locked(mutation)) => {
-                let Some((payment, mutation)) = order.payment(dice, mutation) else { return };
+                let Some((share, mutation)) = order.payment(dice, mutation) else { return };
                 match wish {
-                    Wish::Race(_) => self.races(dice, order, mutation, &payment).await,
-                    Wish::Locked(_) => self.locks(dice, order, mutation, &payment).await,
+                    Wish::Race(_) => self.races(dice, order, mutation, &share).await,
+                    Wish::Locked(_) => self.locks(dice, order, mutation, &share.payment).await,
                     _ => {
-                        let input = self.input(dice, &payment);
+                        let input = self.input(&share.payment, dice.amount());
                         self.moves(dice, order, mutation, input).await;
                     }
                 }
@@ -130,23 +130,23 @@ impl Clients {
     }
 
     async fn makes_payment(&self, dice: &mut Dice, order: &Order) {
-        let key = self.fresh_key();
+        let (key, amount) = (self.fresh_key(), dice.share());
         let input = json!({
-            "orderId": order.id, "provider": "sandbox", "amount": euros(dice.share()), "methodToken": dice.card(), "idempotencyKey": key,
+            "orderId": order.id, "provider": "sandbox", "amount": euros(amount), "methodToken": dice.card(), "idempotencyKey": key,
         });
         for _ in 0..TRIES {
             let (_, payload) = self.sends(dice, "createPayment", &key, &input, "payment { id }").await;
             if let Some(id) = payload["payment"]["id"].as_str() {
-                guard(&order.payments).push(Payment { id: id.to_owned(), order: order.id.clone() });
+                order.comes_to_have(Payment { id: id.to_owned(), order: order.id.clone() }, amount);
                 return;
             }
         }
     }
 
     /// What moves money: the key stands in the row too, so that the books can be compared.
-    fn input(&self, dice: &mut Dice, payment: &Payment) -> Value {
+    fn input(&self, payment: &Payment, amount: &str) -> Value {
         let key = self.fresh_key();
-        json!({ "paymentId": payment.id, "amount": euros(dice.amount()), "idempotencyKey": key, "source": "storm", "sourceEntityId": key })
+        json!({ "paymentId": payment.id, "amount": euros(amount), "idempotencyKey": key, "source": "storm", "sourceEntityId": key })
     }
 
     /// Sends the same until its end is known, or the client has had enough.
@@ -159,7 +159,7 @@ impl Clients {
             let charges = ["authorizePayment", "authorizeAndCapturePayment"].contains(&mutation);
             if charges && answer.word() == "SUCCEEDED" {
                 let id = input["paymentId"].as_str().expect("an id").to_owned();
-                guard(&order.charged).push(Payment { id, order: order.id.clone() });
+                order.is_charged(&Payment { id, order: order.id.clone() });
             }
             if !answer.is_open() || self.is_over() {
                 return;
@@ -168,20 +168,16 @@ impl Clients {
         }
     }
 
-    /// The same wish several times at once, under one key or under several.
-    async fn races(&self, dice: &mut Dice, order: &Order, mutation: &'static str, payment: &Payment) {
-        let one = self.input(dice, payment);
-        let inputs: Vec<Value> = match dice.happens(30) {
-            true => vec![one; 3],
-            false => (0..3).map(|_| self.input(dice, payment)).collect(),
+    /// The same wish several times at once, under one key or under several: for all that the payment is worth, so that one excludes the others.
+    async fn races(&self, dice: &mut Dice, order: &Order, mutation: &'static str, share: &Share) {
+        let one = self.input(&share.payment, share.amount);
+        let is_one = dice.happens(25);
+        let mut race = || {
+            let input = if is_one { one.clone() } else { self.input(&share.payment, share.amount) };
+            let mut dice = Dice(dice.below(u64::MAX));
+            async move { Box::pin(self.moves(&mut dice, order, mutation, input)).await }
         };
-        let dices: Vec<Dice> = inputs.iter().map(|_| Dice(dice.below(u64::MAX))).collect();
-        let racing = inputs.into_iter().zip(dices).map(async |(input, mut dice)| {
-            Box::pin(self.moves(&mut dice, order, mutation, input)).await;
-        });
-        let mut racing = racing.into_iter();
-        let mut next = || racing.next().expect("three");
-        tokio::join!(next(), next(), next());
+        tokio::join!(race(), race(), race(), race());
     }
 
     /// Works under a lock of its own, and gives it back more often than not.
@@ -191,7 +187,7 @@ impl Clients {
         let payload = self.asks(at, "lockPayments", &input, "locks { token }").await.1;
         let Some(token) = payload["locks"][0]["token"].as_str() else { return };
         for mutation in ["authorizePayment", mutation] {
-            let mut input = self.input(dice, payment);
+            let mut input = self.input(payment, dice.amount());
             input["lockToken"] = json!(token);
             self.moves(dice, order, mutation, input).await;
             let held = json!({ "locks": [{ "paymentId": payment.id, "token": token }], "ttlSeconds": 1 });

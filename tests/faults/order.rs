@@ -13,7 +13,7 @@ use crate::{
 /// What each order costs, in euros.
 pub const TOTAL: &str = "29.90";
 /// So often something is done with an order before another takes its place.
-const ACTS: usize = 14;
+const ACTS: usize = 8;
 const MOST_PAYMENTS: usize = 3;
 /// What a payment is for: the whole of an order, or a part of it.
 const SHARES: [&str; 5] = [TOTAL, TOTAL, TOTAL, "14.90", "15.00"];
@@ -67,17 +67,17 @@ pub enum Wish {
 }
 
 const WISHES: [(u64, Wish); 16] = [
-    (8, Wish::Pay),
-    (13, Wish::Move("authorizePayment")),
-    (13, Wish::Move("authorizeAndCapturePayment")),
+    (12, Wish::Pay),
+    (8, Wish::Move("authorizePayment")),
+    (8, Wish::Move("authorizeAndCapturePayment")),
     (14, Wish::Move("capturePayment")),
     (4, Wish::Move("reverseAuthorization")),
     (8, Wish::Move("refundPayment")),
     (2, Wish::Move("creditPayment")),
-    (5, Wish::Race("authorizePayment")),
-    (5, Wish::Race("authorizeAndCapturePayment")),
-    (4, Wish::Race("capturePayment")),
-    (4, Wish::Race("refundPayment")),
+    (13, Wish::Race("authorizePayment")),
+    (13, Wish::Race("authorizeAndCapturePayment")),
+    (2, Wish::Race("capturePayment")),
+    (2, Wish::Race("refundPayment")),
     (3, Wish::Locked("capturePayment")),
     (9, Wish::Visit),
     (5, Wish::Again),
@@ -85,11 +85,18 @@ const WISHES: [(u64, Wish); 16] = [
     (1, Wish::Cancel),
 ];
 
+/// A payment of an order's, as its clients know it.
+#[derive(Clone)]
+pub struct Share {
+    pub payment: Payment,
+    /// What it is for, in euros.
+    pub amount: &'static str,
+    is_charged: bool,
+}
+
 pub struct Order {
     pub id: String,
-    pub payments: Mutex<Vec<Payment>>,
-    /// Those that money was held or taken for.
-    pub charged: Mutex<Vec<Payment>>,
+    payments: Mutex<Vec<Share>>,
     /// The keys of what was sent for it.
     pub keys: Mutex<Vec<String>>,
     /// The attempts whose shoppers paid, and whom the provider may have told nobody of.
@@ -102,7 +109,6 @@ impl Order {
         Self {
             id,
             payments: Mutex::default(),
-            charged: Mutex::default(),
             keys: Mutex::default(),
             visited: Mutex::default(),
             acts: AtomicUsize::new(0),
@@ -124,15 +130,26 @@ impl Order {
         self.acts.fetch_add(1, Ordering::Relaxed) + 1 == ACTS
     }
 
+    pub fn comes_to_have(&self, payment: Payment, amount: &'static str) {
+        guard(&self.payments).push(Share { payment, amount, is_charged: false });
+    }
+
+    /// Money was held or taken for this payment.
+    pub fn is_charged(&self, payment: &Payment) {
+        let mut all = guard(&self.payments);
+        all.iter_mut().filter(|share| share.payment == *payment).for_each(|share| share.is_charged = true);
+    }
+
     /// A payment that this can be done for, as far as is known; what can't be done for any yet becomes an authorization.
-    pub fn payment(&self, dice: &mut Dice, mutation: &'static str) -> Option<(Payment, &'static str)> {
-        let (all, charged) = (guard(&self.payments).clone(), guard(&self.charged).clone());
+    pub fn payment(&self, dice: &mut Dice, mutation: &'static str) -> Option<(Share, &'static str)> {
+        let all = guard(&self.payments).clone();
+        let (charged, fresh): (Vec<Share>, Vec<Share>) = all.into_iter().partition(|share| share.is_charged);
         let needs_money = ["capturePayment", "reverseAuthorization", "refundPayment"].contains(&mutation);
-        match (needs_money, charged.as_slice(), all.as_slice()) {
-            (_, _, []) => None,
-            (true, [], all) => Some((dice.pick(all), "authorizePayment")),
-            (true, charged, _) => Some((dice.pick(charged), mutation)),
-            (false, _, all) => Some((dice.pick(all), mutation)),
+        match (needs_money, charged.as_slice(), fresh.as_slice()) {
+            (_, [], []) => None,
+            (true, [], fresh) => Some((dice.pick(fresh), "authorizePayment")),
+            (true, charged, _) | (false, charged, []) => Some((dice.pick(charged), mutation)),
+            (false, _, fresh) => Some((dice.pick(fresh), mutation)),
         }
     }
 

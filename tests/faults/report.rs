@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     books::{Books, Transaction},
+    clients::LIVE,
     stage::{SERVERS, Stage, guard},
     told::{Answer, Entry, Sent},
     wrong::Wrong,
@@ -82,13 +83,14 @@ impl Report<'_> {
     }
 
     pub fn print(&self) {
-        let line = |what: &str, value: &str| println!("  {what:<44}{value}");
+        let line = |what: &str, value: &str| println!("  {what:<48}{value}");
         println!("\nfaults");
         line("seed", &self.seed.to_string());
         line("the storm lasted", &format!("{:.1} s", self.raged.as_secs_f64()));
         for (what, count) in self.weather {
             line(what, &count.to_string());
         }
+        line("orders that were worked on at any time", &LIVE.to_string());
         line("kills in all", &self.kills().to_string());
         line("requests", &self.words.values().sum::<usize>().to_string());
         for (word, count) in self.words {

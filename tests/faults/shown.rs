@@ -1,6 +1,6 @@
 //! What the API shows of each payment is compared with its own ledger, by the tests' own arithmetic (rules S1 to S5, P4).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -24,9 +24,11 @@ const ORDER: &str = "query($id: ID!) { order(id: $id) { status payments { id amo
     amountPending { amount } amountStuckInReversal { amount } fullyAuthorized fullyCaptured partiallyCaptured fullyRefunded }
     transactions { id kind status managementState amount { amount } parent { id } reference source sourceEntityId } } } }";
 
-/// Asks for each order.
+/// Asks for each order. What is shown is what the database holds, row by row.
 pub async fn look(stage: &Arc<Stage>, books: &Books) -> Vec<Wrong> {
     let places = Arc::new(Semaphore::new(WIDTH));
+    let mut held: BTreeSet<String> =
+        books.transactions.iter().map(|row| format!("{} {} {}", row.reference, row.status, row.amount)).collect();
     let mut looking = JoinSet::new();
     for (at, order) in books.orders.iter().enumerate() {
         let (stage, places, id) = (Arc::clone(stage), Arc::clone(&places), format!("ord_{}", order.id));
@@ -34,11 +36,22 @@ pub async fn look(stage: &Arc<Stage>, books: &Books) -> Vec<Wrong> {
             let _place = places.acquire().await.expect("a place");
             let actor = all_powerful(&stage.servers[at % SERVERS].shop);
             let seen = actor.sees(ORDER, json!({ "id": id })).await;
-            let payments = seen["order"]["payments"].as_array().expect("payments").clone();
-            payments.iter().flat_map(wrong_with).collect::<Vec<_>>()
+            seen["order"]["payments"].as_array().expect("payments").clone()
         });
     }
-    looking.join_all().await.into_iter().flatten().collect()
+    let mut wrong = vec![];
+    for payment in looking.join_all().await.iter().flatten() {
+        wrong.extend(wrong_with(payment));
+        for row in payment["transactions"].as_array().expect("transactions") {
+            let text = |field: &str| row[field].as_str().expect(field);
+            let shown = format!("{} {} {}", text("reference"), text("status"), cents(&row["amount"]));
+            if !held.remove(&shown) {
+                wrong.push(Wrong::new(Kind::Contradiction, format!("{shown} is shown, and not held")));
+            }
+        }
+    }
+    wrong.extend(held.into_iter().map(|row| Wrong::new(Kind::Contradiction, format!("{row} is held, and not shown"))));
+    wrong
 }
 
 fn wrong_with(payment: &Value) -> Vec<Wrong> {

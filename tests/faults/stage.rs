@@ -2,8 +2,6 @@
 //! two of them that can fail.
 
 use std::{
-    fs,
-    path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -244,10 +242,16 @@ impl Stage {
         None
     }
 
-    /// The settings of `orderpay check` on this database.
-    pub fn checks(&self) -> std::process::Output {
+    /// What `orderpay check` finds, a line each; the end of its log where it could not look.
+    pub fn checks(&self) -> Vec<String> {
         let url = self.database_url();
-        orderpay(&["--database-url", &url, "check"]).output().expect("the program runs")
+        let told = orderpay(&["--database-url", &url, "check"]).output().expect("the program runs");
+        let lines =
+            |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect() };
+        match told.status.success() {
+            true => vec![],
+            false => [lines(&told.stdout), lines(&told.stderr)].concat(),
+        }
     }
 }
 
@@ -280,16 +284,4 @@ impl Place {
 /// Somebody who panicked with it in hand does not matter: the panic is told.
 pub fn guard<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keeps the logs that are there.
-pub fn keep_logs(to: &Path) {
-    fs::create_dir_all(to).expect("a directory for the logs");
-    for file in fs::read_dir(&support::setting::setting().directory).expect("the tests' directory").flatten() {
-        let name = file.file_name();
-        let is_log = name.to_str().is_some_and(|name| name.starts_with("process-") || name.ends_with(".log"));
-        if is_log {
-            fs::copy(file.path(), to.join(&name)).expect("a copy");
-        }
-    }
 }

@@ -16,6 +16,7 @@ use std::{
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
 use super::{
+    postgres,
     programs::Programs,
     runtime,
     setting::{fresh, setting},
@@ -48,7 +49,7 @@ pub struct Cluster {
 impl Cluster {
     /// Makes one and starts it; returns once it answers. `None` where PostgreSQL's programs are not to be had.
     pub fn start() -> Option<Self> {
-        let programs = Programs::find()?;
+        let Some(programs) = Programs::find() else { return postgres::missing() };
         let data = setting().directory.join(fresh("postgres-"));
         programs.lay_out(&data);
         let port = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -18,6 +18,7 @@ mod programs;
 pub mod proxy;
 pub mod setting;
 pub mod shop;
+mod socket;
 mod sound;
 pub mod track;
 
@@ -32,6 +33,7 @@ pub use self::{
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+    socket::{Heard, Socket},
 };
 
 /// Makes `name::sqlite` and `name::postgres` of each `async fn name(shop: Shop)`. A test that is not in its file's list is dead code, which

@@ -64,6 +64,13 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// There is no PostgreSQL: nothing where none is required, and a failure where one is.
+pub fn missing<T>() -> Option<T> {
+    let required = environment("ORDERPAY_TEST_POSTGRES").is_some_and(|value| value == "required");
+    assert!(!required, "PostgreSQL is required, and was not found");
+    None
+}
+
 /// A server, and a database on it that is migrated and that nobody uses: every test's database is a copy of it.
 pub struct Server {
     url: Url,
@@ -78,11 +85,7 @@ impl Server {
             .get_or_init(|| match &setting().postgres {
                 Source::Server(url) => Some(Self::prepare(url.clone())),
                 Source::Programs(programs) => Some(Self::prepare(start(programs))),
-                Source::Missing => {
-                    let required = environment("ORDERPAY_TEST_POSTGRES").is_some_and(|value| value == "required");
-                    assert!(!required, "PostgreSQL is required, and neither its programs nor a URL were found");
-                    None
-                }
+                Source::Missing => missing(),
             })
             .as_ref()
     }

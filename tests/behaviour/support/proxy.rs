@@ -145,8 +145,11 @@ async fn carry(client: TcpStream, to: SocketAddr, state: watch::Receiver<State>)
         pass(answers, &mut answered, Direction::Answers, state),
     );
     if carried.is_err() {
-        let _ = asked.as_ref().set_zero_linger();
-        let _ = answered.as_ref().set_zero_linger();
+        for half in [asked, answered] {
+            let _ = half.as_ref().set_zero_linger();
+            // Dropped, it would say a polite goodbye first.
+            half.forget();
+        }
     }
 }
 
