@@ -25,6 +25,8 @@ pub enum Before {
     AuthorizedInTwo,
     PartlyCaptured,
     Captured(&'static str),
+    /// An authorization was to be undone, and then all of it was captured after all.
+    MarkedAndUsed,
     /// Somebody has asked for an authorization, and not been answered.
     Unanswered(&'static str),
     /// As that, under the act's key.
@@ -182,9 +184,14 @@ async fn payments(before: Before, shop: &Shop) -> Scene {
             holds(shop, &payment, "29.90").await;
             ends_well(shop, "capturePayment", &payment, "10.00").await;
         }
-        Before::Captured(_) => {
+        Before::Captured(_) | Before::MarkedAndUsed => {
             holds(shop, &payment, "29.90").await;
             ends_well(shop, "capturePayment", &payment, "29.90").await;
+            if before == Before::MarkedAndUsed {
+                let mark =
+                    "UPDATE payment_transaction SET management_state = 'REQUIRES_REVERSAL' WHERE kind = 'AUTHORIZE'";
+                shop.database().await.run(mark).await;
+            }
         }
         Before::Locked => holds(shop, &payment, "29.90").await,
         Before::LockThatRunsOut => shop.database().await.run(lock_that_runs_out(shop.engine())).await,

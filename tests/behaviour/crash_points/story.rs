@@ -285,7 +285,7 @@ const CASES: [Story; 5] = [
     asked("another amount is asked about", Before::Odd, "resolveReconciliationCase", |scene| decides(scene, "RECHECK")),
 ];
 
-const RECONCILER: [Story; 12] = [
+const RECONCILER: [Story; 13] = [
     reconciles("an answer that was lost is found", Before::Unanswered("tok_answer_lost")),
     reconciles("a request that was lost is repeated", Before::Begun("tok_request_lost")),
     reconciles("nobody says what came of it", Before::Silent),
@@ -297,5 +297,6 @@ const RECONCILER: [Story; 12] = [
     reconciles("a session that was never opened is given up", Before::Unopened("request_lost")),
     reconciles("news that was kept is taken in", Before::ParkedNews),
     reconciles("news that nobody knows is tried again", Before::StrangeNews),
+    reconciles("a mark that is not right any more is taken back", Before::MarkedAndUsed),
     reconciles("a key that was left is ended", Before::Answered),
 ];
