@@ -46,6 +46,7 @@ mod payment_input;
 mod payment_races;
 mod payments;
 mod races;
+mod reconciliation;
 mod sandbox_methods;
 mod secrets;
 mod servers;

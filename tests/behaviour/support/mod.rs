@@ -4,6 +4,7 @@ mod actor;
 mod acts;
 mod auditor;
 mod books;
+mod cases;
 mod database;
 pub mod gate;
 pub mod mall;
