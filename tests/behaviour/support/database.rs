@@ -46,6 +46,11 @@ impl Database {
         }
     }
 
+    /// A SQLite database that is somebody else's.
+    pub fn of_file(url: &str) -> Self {
+        Self { engine: Engine::Sqlite, url: url.to_owned(), name: String::new() }
+    }
+
     pub fn remove(&self) {
         match self.engine {
             Engine::Sqlite => {

@@ -223,11 +223,16 @@ impl Shop {
 
     /// The provider tells of a transaction, by our reference: `pending`, `succeeded` or `failed`, about so many cents. It is acknowledged.
     pub async fn hears_of_transaction(&self, reference: &Value, status: &str, cents: i64) {
+        self.hears_of_transaction_in(reference, status, cents, "EUR").await;
+    }
+
+    /// The same, in another currency.
+    pub async fn hears_of_transaction_in(&self, reference: &Value, status: &str, cents: i64, currency: &str) {
         let moved = status == "succeeded";
         let failure = json!({ "code": "card_declined", "message": "Declined.", "decline": "soft" });
         let transaction = json!({
-            "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": "EUR", "status": status,
-            "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some("EUR"), "amount_released": null,
+            "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": currency, "status": status,
+            "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some(currency), "amount_released": null,
             "failure": if status == "failed" { failure } else { Value::Null },
         });
         let body = json!({
