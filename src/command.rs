@@ -1,9 +1,10 @@
-//! The command line: `serve`, `migrate`, `schema`, `token` and `sandbox`.
+//! The command line: `serve`, `migrate`, `check`, `schema`, `token` and `sandbox`.
 
 use std::{
     collections::BTreeSet,
     io::{IsTerminal, Write},
     ops::RangeInclusive,
+    process::ExitCode,
     time::Duration,
 };
 
@@ -16,10 +17,14 @@ use crate::{
     config::{Config, LogFormat, Purpose, Settings},
     development, graphql,
     server::{self, Instruments, Running, ServerError, failed},
+    service,
 };
 
 /// A token that is good for less is of no use; one that is good for longer is never taken back.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How `check` ends where it could not look; where it looked and found faults it ends as any command that fails.
+const NOT_LOOKED: u8 = 2;
 
 /// orderpay: a GraphQL server for orders and the payments made for them.
 ///
@@ -40,6 +45,11 @@ pub enum Command {
     Serve,
     /// Bring the database's schema up to date, and exit
     Migrate,
+    /// Verify the whole database, name each fault, and exit with 0 (nothing is wrong), 1 (faults) or 2 (it could not be looked at)
+    ///
+    /// It only reads, and may run beside servers: each payment's bounds, every summary against the ledger, orders against their money, carts and
+    /// snapshots, attempts, locks, idempotency keys, what waits and nobody will come back to. Only the database's URL is needed.
+    Check,
     /// Print the GraphQL schema in the schema definition language
     Schema,
     /// Print a token signed with the configured secret, or with the development secret of this directory
@@ -81,27 +91,39 @@ fn ttl(text: &str) -> Result<Duration, &'static str> {
     ttl.ok_or("must be 1s to 365d, a number and its unit")
 }
 
-/// Does what the command line says.
-pub async fn run(cli: Cli) -> Result<(), ServerError> {
+impl Cli {
+    /// How the program ends where it can't do what the command line says.
+    pub fn failure(&self) -> ExitCode {
+        match &self.command {
+            Some(Command::Check) => NOT_LOOKED.into(),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Does what the command line says; gives how the program ends.
+pub async fn run(cli: Cli) -> Result<ExitCode, ServerError> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Schema => print(&graphql::sdl()),
-        Command::Serve => serve(checked(cli.settings, Purpose::Serve)?).await,
-        Command::Migrate => migrate(&checked(cli.settings, Purpose::Migrate)?).await,
+        Command::Schema => print(&graphql::sdl())?,
+        Command::Serve => serve(checked(cli.settings, Purpose::Serve)?).await?,
+        Command::Migrate => migrate(&checked(cli.settings, Purpose::Migrate)?).await?,
+        Command::Check => return check(&checked(cli.settings, Purpose::Check)?).await,
         Command::Token { kind, sub, scope, ttl } => {
-            token(&checked(cli.settings, Purpose::Token)?, kind, &sub, scope.as_ref(), ttl)
+            token(&checked(cli.settings, Purpose::Token)?, kind, &sub, scope.as_ref(), ttl)?;
         }
         Command::Sandbox => {
             let config = checked(cli.settings, Purpose::Sandbox)?;
             let listening = |address| say(&format!("listening on http://{address}"));
-            server::serve_sandbox(config, listening, stop_signal()?).await
+            server::serve_sandbox(config, listening, stop_signal()?).await?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn checked(settings: Settings, purpose: Purpose) -> Result<Config, ServerError> {
     let config = match purpose {
         Purpose::Serve | Purpose::Sandbox => settings.check_for(purpose).map_err(failed("orderpay can't start")),
-        Purpose::Migrate | Purpose::Token => settings.check_for(purpose).map_err(ServerError::from),
+        Purpose::Migrate | Purpose::Token | Purpose::Check => settings.check_for(purpose).map_err(ServerError::from),
     }?;
     log(&config)?;
     Ok(config)
@@ -161,6 +183,17 @@ async fn migrate(config: &Config) -> Result<(), ServerError> {
     let db = server::open_database(config, 1).await?;
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
     db.close().await.map_err(failed("the database can't be closed"))
+}
+
+/// A line for each fault, and one that sums up.
+async fn check(config: &Config) -> Result<ExitCode, ServerError> {
+    let db = server::open_database_to_look(config).await?;
+    let verdict = service::check::check(&db, Clock::System.now(), &mut |finding| say(&finding.to_string()))
+        .await
+        .map_err(failed("the database can't be looked at"))?;
+    say(&verdict.to_string());
+    db.close().await.map_err(failed("the database can't be closed"))?;
+    Ok(if verdict.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn token(

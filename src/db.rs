@@ -2,6 +2,8 @@
 //!
 //! Every write begins here, so that none is begun in a way that SQLite answers with "busy".
 
+mod snapshot;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};

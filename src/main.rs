@@ -10,11 +10,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match command::run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let failure = cli.failure();
+    match command::run(cli).await {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }

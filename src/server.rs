@@ -224,6 +224,12 @@ pub async fn open_database(config: &Config, connections: u32) -> Result<Database
     Database::open(url.as_str(), connections).await.map_err(cannot_open("ORDERPAY_DATABASE_URL", url))
 }
 
+/// The configured database, of which nothing can be changed.
+pub async fn open_database_to_look(config: &Config) -> Result<Database, ServerError> {
+    let opened = Database::open_to_look(config.database_url.as_str()).await;
+    opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))
+}
+
 /// Names the setting and, for a SQLite file, what may be missing: without the mode a file that is not there is not made.
 fn cannot_open<E: std::fmt::Display>(
     setting: &'static str,

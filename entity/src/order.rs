@@ -89,6 +89,19 @@ impl Model {
     pub fn total(&self) -> Money {
         Money::new(self.total_minor, self.currency)
     }
+
+    /// What is written beside the cart and does not follow from it (rules O3, O4).
+    pub fn contradictions(&self) -> Vec<String> {
+        let (digest, total) = (self.cart.digest(), self.cart.total());
+        let mut told = vec![];
+        if digest != self.cart_digest {
+            told.push(format!("its cart's digest is {digest}, and {} is written beside it", self.cart_digest));
+        }
+        if total != self.total() {
+            told.push(format!("its cart costs {total}, and {} is written beside it", self.total()));
+        }
+        told
+    }
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -40,7 +40,32 @@ pub struct Model {
     pub order_count: i64,
 }
 
+impl Model {
+    /// Whether so many orders, each with a number of its own from the first to the last, are numbered 1 to `order_count` (rule L2).
+    pub fn is_dense(&self, orders: i64, first: Option<i64>, last: Option<i64>) -> bool {
+        let (from, to) = if orders == 0 { (None, None) } else { (Some(1), Some(orders)) };
+        self.order_count == orders && (first, last) == (from, to)
+    }
+}
+
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // rule L2
+    #[test]
+    fn an_owners_numbers_have_no_gap() {
+        let ada = |order_count| Model { kind: OwnerKind::User, id: "ada".into(), order_count };
+        assert!(ada(0).is_dense(0, None, None));
+        assert!(ada(3).is_dense(3, Some(1), Some(3)));
+        assert!(!ada(3).is_dense(2, Some(1), Some(2)), "one is missing");
+        assert!(!ada(2).is_dense(2, Some(1), Some(3)), "a gap");
+        assert!(!ada(2).is_dense(2, Some(0), Some(1)), "from zero");
+        assert!(!ada(1).is_dense(0, None, None), "nobody's");
+    }
+}

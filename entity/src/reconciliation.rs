@@ -199,6 +199,16 @@ impl Model {
     pub fn reported(&self) -> Option<Money> {
         Some(Money::new(self.reported_minor?, self.reported_currency?))
     }
+
+    /// Whether a person has decided, and not the provider's answer.
+    pub fn is_decided(&self) -> bool {
+        self.state == State::Resolved && self.resolution.is_some()
+    }
+
+    /// Whether what it describes is known and stays as it is: it waits for a person, or a person decided so.
+    pub fn stands(&self) -> bool {
+        self.state == State::Open || matches!(self.resolution, Some(Resolution::Accept | Resolution::WriteOff))
+    }
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -139,6 +139,16 @@ pub fn rest(row: &Model, ledger: &[Model]) -> Result<Money, MoneyError> {
     row.amount().minus(gone)
 }
 
+/// What was taken of a transaction, or may be: what its children did and what they were asked for, and what undid it. It is never more than there is
+/// (rule P4).
+pub fn taken(row: &Model, ledger: &[Model]) -> Result<Money, MoneyError> {
+    let undoes = |child: &Model| {
+        child.status == Status::Succeeded && child.management_state == Some(ManagementState::ReversalTransaction)
+    };
+    let of_it = ledger.iter().filter(|child| child.parent_id == Some(row.id) && (takes(child) || undoes(child)));
+    Money::sum(of_it.map(Model::amount), row.currency)
+}
+
 fn children<'a>(row: &Model, ledger: &'a [Model]) -> impl Iterator<Item = &'a Model> {
     let id = row.id;
     ledger.iter().filter(move |child| child.parent_id == Some(id) && takes(child))

@@ -53,13 +53,11 @@ impl PaymentSummary {
     pub fn of(amount: Money, entries: &[Entry]) -> Result<Self, MoneyError> {
         let currency = amount.currency();
         let sums = Sums::of(currency, entries)?;
-        let Sums { known, pending, undoing, stuck } = sums;
         let p = i128::from(amount.minor());
-        let held = known.authorize - known.reverse;
-        let ever_captured = known.capture + known.sale;
-        let to_charge = p - held - known.sale - pending.authorize - pending.sale;
-        let to_capture = held - known.capture - pending.capture - pending.reverse;
-        let to_refund = ever_captured - known.refund - pending.refund;
+        let (held, ever_captured) = (sums.held(), sums.ever_captured());
+        let (to_charge, to_capture, to_refund) = (sums.to_charge(p), sums.to_capture(), sums.to_refund());
+        let sound = sums.bounds(p).iter().all(|(_, left)| *left >= 0);
+        let Sums { known, pending, stuck, .. } = sums;
         let captured = ever_captured - known.refund;
 
         let money = |minor: i128| to_money(minor, currency);
@@ -81,19 +79,30 @@ impl PaymentSummary {
             fully_refunded: ever_captured > 0 && known.refund == ever_captured,
             pending: money(pending.all())?,
             stuck_in_reversal: money(stuck)?,
-            // What is being undone counts no more, while an unanswered call that undoes it, or is to be undone, does: that is no broken bound.
-            // What may be given back by a call that is unanswered may be gone already, where the payment's amount was lowered.
-            sound: [
-                to_charge + undoing.authorize + pending.reverse,
-                to_capture + undoing.reverse,
-                to_refund + undoing.refund,
-                held,
-                captured,
-            ]
-            .iter()
-            .all(|minor| *minor >= 0),
+            sound,
         })
     }
+}
+
+/// What a payment's transactions must keep to, known and unanswered together (rules P4, S5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// No more is held or taken than the payment's amount.
+    Charged,
+    /// No more is captured or reversed than is authorized.
+    Used,
+    /// No more is refunded than was captured.
+    Refunded,
+    /// No more is reversed than was authorized.
+    Reversed,
+}
+
+/// The bounds that a ledger breaks, each with by how much. A summary is sound where there are none.
+pub fn broken_bounds(amount: Money, entries: &[Entry]) -> Result<Vec<(Bound, Money)>, MoneyError> {
+    let currency = amount.currency();
+    let bounds = Sums::of(currency, entries)?.bounds(amount.minor().into());
+    let broken = bounds.into_iter().filter(|(_, left)| *left < 0);
+    broken.map(|(bound, left)| Ok((bound, to_money(-left, currency)?))).collect()
 }
 
 /// What a shopper still has to commit to: the order's total less what its active payments hold or have taken, and zero once it is
@@ -179,6 +188,39 @@ impl Sums {
             }
         }
         Ok(Self { known, pending, undoing, stuck })
+    }
+
+    fn held(&self) -> i128 {
+        self.known.authorize - self.known.reverse
+    }
+
+    fn ever_captured(&self) -> i128 {
+        self.known.capture + self.known.sale
+    }
+
+    /// What may still be held or taken of an amount; less than nothing where a bound is broken, and so with the two below.
+    fn to_charge(&self, amount: i128) -> i128 {
+        amount - self.held() - self.known.sale - self.pending.authorize - self.pending.sale
+    }
+
+    fn to_capture(&self) -> i128 {
+        self.held() - self.known.capture - self.pending.capture - self.pending.reverse
+    }
+
+    fn to_refund(&self) -> i128 {
+        self.ever_captured() - self.known.refund - self.pending.refund
+    }
+
+    /// What each bound leaves. What is being undone counts no more, while an unanswered call that undoes it, or is to be undone, does: that is no
+    /// broken bound. What may be given back by a call that is unanswered may be gone already, where the payment's amount was lowered.
+    fn bounds(&self, amount: i128) -> [(Bound, i128); 4] {
+        [
+            (Bound::Charged, self.to_charge(amount) + self.undoing.authorize + self.pending.reverse),
+            (Bound::Used, self.to_capture() + self.undoing.reverse),
+            // So no more is refunded than captured either.
+            (Bound::Refunded, self.to_refund() + self.undoing.refund),
+            (Bound::Reversed, self.held()),
+        ]
     }
 }
 

@@ -232,6 +232,21 @@ impl Model {
         Entry { kind: self.kind, status: self.status, management_state: self.management_state, amount: self.amount() }
     }
 
+    /// Why this can't have acted on that one of the same payment (rule P3). What failed did nothing, so that its parent may have come to anything.
+    pub fn misfit(&self, parent: &Self) -> Option<&'static str> {
+        if !self.kind.parents().contains(&parent.kind) {
+            return Some("is of a kind that it can't act on");
+        }
+        if self.status == Status::Failed {
+            return None;
+        }
+        if parent.status != Status::Succeeded {
+            return Some("did not succeed");
+        }
+        let undoes = self.management_state == Some(ManagementState::ReversalTransaction);
+        (!undoes && !ManagementState::counts(parent.management_state)).then_some("is undone, or about to be")
+    }
+
     pub fn failure(&self) -> Option<Failure> {
         Some(Failure {
             code: self.failure_code.clone()?,

@@ -168,6 +168,7 @@ pub enum Purpose {
     Serve,
     Migrate,
     Token,
+    Check,
     Sandbox,
 }
 
@@ -276,7 +277,7 @@ impl Settings {
         match purpose {
             Purpose::Serve => self.needed_to_serve(&mut mistakes, listen),
             Purpose::Sandbox => self.needed_for_the_sandbox(&mut mistakes),
-            Purpose::Migrate | Purpose::Token => {}
+            Purpose::Migrate | Purpose::Token | Purpose::Check => {}
         }
         let config = Config {
             keys: self.keys(&mut mistakes),

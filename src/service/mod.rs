@@ -29,10 +29,12 @@
 //! | `session` | what a provider's sessions come to: opened, looked up, cancelled |
 //! | [`operation`] | idempotency keys |
 //! | `outbox` | tell of a change in the transaction that makes it |
+//! | [`check`] | verify a whole database |
 
 mod answer;
 pub mod attempt;
 pub mod case;
+pub mod check;
 pub mod claim;
 pub mod event;
 mod intent;

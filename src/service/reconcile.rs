@@ -289,7 +289,7 @@ async fn claim_events(app: &App, most: u64) -> Result<Vec<event::Model>, Error> 
     let [first, ..] = TRIES;
     let query = Entity::find()
         .filter(Column::State.eq(event::State::Parked))
-        .filter(Column::Tries.lt(TRIES.len() as i64))
+        .filter(Column::Tries.lt(i32::try_from(TRIES.len()).unwrap_or(i32::MAX)))
         .filter(is_due(Column::NextTryAt, Column::ReceivedAt, first, now))
         .order_by_with_nulls(Column::NextTryAt, sea_orm::Order::Asc, NullOrdering::First)
         .limit(most);

@@ -60,6 +60,7 @@ fn help_names_every_setting() {
 }
 
 async fn migrate_makes_a_database_ready(shop: Shop) {
+    shop.is_tampered_with();
     let newest = "('m20261121_000003_work', 'm20261121_000004_locks')";
     let tables = ["outbox", "reconciliation_case", "provider_event", "operation"];
     for table in tables {

@@ -114,6 +114,7 @@ async fn a_migrated_database_is_ready(shop: Shop) {
 
 async fn a_database_that_misses_a_migration_is_not_ready(shop: Shop) {
     let newest = "(SELECT max(version) FROM seaql_migrations)";
+    shop.is_tampered_with();
     shop.database().await.run(&format!("DELETE FROM seaql_migrations WHERE version = {newest}")).await;
 
     assert_eq!([status(&shop, "/readyz").await, status(&shop, "/healthz").await], [503, 200]);

@@ -21,6 +21,7 @@ mod bad_input;
 mod bad_queries;
 mod browser;
 mod capabilities;
+mod checks;
 mod claims;
 mod commands;
 mod conflicts;

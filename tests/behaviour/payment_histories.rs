@@ -113,6 +113,7 @@ async fn whatever_happens_the_books_agree(shop: Shop) {
         payments.extend(history.play(&format!("ORDERPAY_TEST_SEED={seed}")).await);
     }
     shop.books_agree(&payments.iter().collect::<Vec<_>>()).await;
+    shop.is_sound().await;
 }
 
 impl<'a> History<'a> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     cart::{Cart, Draft, Line},
     id::{PaymentId, TransactionId},
@@ -55,17 +55,34 @@ async fn add_payment(app: &App, order: &order::Model) {
         created_at,
         updated_at,
     };
-    payment::Entity::insert(row.into_active_model()).exec_without_returning(db).await.unwrap();
+    payment::Entity::insert(row.clone().into_active_model()).exec_without_returning(db).await.unwrap();
     let lock = lock::Model::new(id).take(TokenHash(vec![1]), Some("tea".into()), at, TimeDelta::days(1)).unwrap();
     lock::Entity::insert(lock.into_active_model()).exec_without_returning(db).await.unwrap();
-    let authorization = transaction::Model {
+    let authorization = authorization(&row, at);
+    let capture = transaction::Model {
         id: TransactionId::new(at),
-        payment_id: id,
+        kind: transaction::Kind::Capture,
+        status: transaction::Status::Failed,
+        parent_id: Some(authorization.id),
+        reference: TransactionId::new(at).to_string(),
+        failure_code: Some("card_declined".into()),
+        decline: Some(transaction::Decline::Soft),
+        ..authorization.clone()
+    };
+    for row in [authorization, capture] {
+        transaction::Entity::insert(row.into_active_model()).exec_without_returning(db).await.unwrap();
+    }
+}
+
+fn authorization(payment: &payment::Model, at: DateTime<Utc>) -> transaction::Model {
+    transaction::Model {
+        id: TransactionId::new(at),
+        payment_id: payment.id,
         kind: transaction::Kind::Authorize,
         status: transaction::Status::Succeeded,
         management_state: None,
-        amount_minor,
-        currency,
+        amount_minor: payment.amount_minor,
+        currency: payment.currency,
         parent_id: None,
         attempt_id: None,
         reference: TransactionId::new(at).to_string(),
@@ -83,19 +100,6 @@ async fn add_payment(app: &App, order: &order::Model) {
         next_check_at: None,
         created_at: at,
         settled_at: Some(at),
-    };
-    let capture = transaction::Model {
-        id: TransactionId::new(at),
-        kind: transaction::Kind::Capture,
-        status: transaction::Status::Failed,
-        parent_id: Some(authorization.id),
-        reference: TransactionId::new(at).to_string(),
-        failure_code: Some("card_declined".into()),
-        decline: Some(transaction::Decline::Soft),
-        ..authorization.clone()
-    };
-    for row in [authorization, capture] {
-        transaction::Entity::insert(row.into_active_model()).exec_without_returning(db).await.unwrap();
     }
 }
 

@@ -14,6 +14,7 @@ mod postgres;
 pub mod process;
 mod setting;
 mod shop;
+mod sound;
 pub mod track;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -47,7 +48,7 @@ macro_rules! on_each_database {
     )+ };
 }
 
-/// Runs one test on one database: its own, made before and removed after, whatever becomes of the test.
+/// Runs one test on one database: its own, made before and removed after, whatever becomes of the test. Nothing is wrong with what it leaves.
 pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
     let Some(database) = Database::make(engine) else {
         return;
@@ -58,6 +59,7 @@ pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
             let shop = Shop::open(database.clone()).await;
             test(shop.clone()).await;
             shop.stop().await;
+            shop.was_left_sound().await;
         });
     }));
     drop(runtime);

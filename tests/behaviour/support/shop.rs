@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -43,6 +43,9 @@ struct Inner {
     /// Where the payment provider's API is.
     sandbox_url: String,
     clock: Clock,
+    opened_at: DateTime<Utc>,
+    /// Whether something was written into the database that no server writes.
+    tampered_with: AtomicBool,
     statements: Arc<Mutex<Vec<String>>>,
     /// Every body that was answered to an actor's request.
     answers: Mutex<Vec<String>>,
@@ -74,6 +77,8 @@ impl Shop {
             database,
             sandbox_url: format!("{url}/sandbox"),
             url,
+            opened_at: clock.now(),
+            tampered_with: AtomicBool::new(false),
             clock,
             statements,
             answers: Mutex::default(),
@@ -91,6 +96,8 @@ impl Shop {
             url: url.to_owned(),
             sandbox_url: sandbox_url.to_owned(),
             clock: Clock::System,
+            opened_at: Clock::System.now(),
+            tampered_with: AtomicBool::new(false),
             statements: Arc::default(),
             answers: Mutex::default(),
             client: client(),
@@ -167,6 +174,19 @@ impl Shop {
 
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
+    }
+
+    pub fn opened_at(&self) -> DateTime<Utc> {
+        self.0.opened_at
+    }
+
+    /// Something is written into the database that no server writes: nobody expects it to be sound at the end.
+    pub fn is_tampered_with(&self) {
+        self.0.tampered_with.store(true, Ordering::Relaxed);
+    }
+
+    pub fn was_tampered_with(&self) -> bool {
+        self.0.tampered_with.load(Ordering::Relaxed)
     }
 
     pub fn moves_time_by(&self, time: Duration) {

@@ -156,7 +156,7 @@ pub fn all_powerful(shop: &Shop) -> Actor {
     ])
 }
 
-/// The books of [`Track::books`], as this actor sees them.
+/// The books of [`Track::books`], as this actor sees them. Nothing is wrong with the database either.
 pub async fn books(actor: &Actor, payments: &[Payment]) -> HashMap<String, Moved> {
     let mut orders: Vec<&str> = payments.iter().map(|payment| payment.order.as_str()).collect();
     orders.sort_unstable();
@@ -178,6 +178,7 @@ pub async fn books(actor: &Actor, payments: &[Payment]) -> HashMap<String, Moved
         }
     }
     assert_eq!(left, HashMap::new(), "the provider moved money that the API knows nothing of");
+    actor.shop.is_sound().await;
     books
 }
 
