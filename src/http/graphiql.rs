@@ -131,6 +131,8 @@ pub(crate) const EXAMPLES: &[Example] = &[
     example!("15-unlock-payment"),
     example!("16-refund"),
     example!("17-ledger"),
+    example!("19-cases"),
+    example!("20-resolve-case"),
 ];
 
 fn page(settings: &PageSettings) -> String {

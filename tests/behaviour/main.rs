@@ -15,12 +15,14 @@
 mod support;
 
 mod access;
+mod after_decisions;
 mod archived_payments;
 mod attempts;
 mod bad_input;
 mod bad_queries;
 mod browser;
 mod capabilities;
+mod cases;
 mod checks;
 mod claims;
 mod commands;
@@ -57,6 +59,7 @@ mod servers;
 mod splits;
 mod storms;
 mod tokens;
+mod transaction_decisions;
 mod transaction_news;
 mod transactions;
 mod unknown_outcomes;

@@ -34,7 +34,8 @@ async fn told_too_early(shop: &Shop) -> (String, String) {
 
 /// The session becomes known, and whoever noted it came no further.
 async fn becomes_known(shop: &Shop, session: &str) {
-    let sql = format!("UPDATE payment_attempt SET external_id = '{session}', status = 'PENDING' WHERE external_id IS NULL");
+    let sql =
+        format!("UPDATE payment_attempt SET external_id = '{session}', status = 'PENDING' WHERE external_id IS NULL");
     shop.database().await.run(&sql).await;
 }
 
@@ -81,9 +82,9 @@ async fn news_of_what_nobody_knows_is_given_up_after_five_tries(shop: Shop) {
     shop.moves_time_by(TimeDelta::days(7));
     assert_eq!(shop.reconciles().await, 0);
     assert_eq!(shop.count("provider_event WHERE state = 'PARKED' AND tries = 5").await, 2);
-    // Told once more, it is acknowledged and changes nothing.
-    shop.hears_of_transaction(&json!("txn_unheard_of"), "succeeded", 2990).await;
-    assert_eq!((shop.count("payment_transaction").await, shop.count("reconciliation_case").await), (0, 0));
+    // Whoever looks after the database is told.
+    assert_eq!(shop.faults().await.len(), 2);
+    shop.is_tampered_with();
 }
 
 // rule W2
@@ -101,7 +102,7 @@ async fn news_that_was_given_up_is_taken_in_when_its_session_turns_up_after_all(
 // F16
 async fn a_poisoned_event_is_given_up_while_others_go_on(shop: Shop) {
     shop.hears(&News::of_session("ses_poisoned", "succeeded")).await;
-    shop.database().await.run("UPDATE provider_event SET report = 'no JSON at all'").await;
+    shop.plants("UPDATE provider_event SET report = 'no JSON at all'").await;
     let (order, session) = told_too_early(&shop).await;
     becomes_known(&shop, &session).await;
 
@@ -121,7 +122,7 @@ async fn a_poisoned_event_is_given_up_while_others_go_on(shop: Shop) {
 async fn two_servers_try_kept_news_once_and_not_twice(shop: Shop) {
     let other = shop.second(&["--sandbox-url", &shop.url("/sandbox")]).await;
     shop.hears(&News::of_session("ses_unheard_of", "succeeded")).await;
-    for (tries, pause) in (1..=5).zip(PAUSES) {
+    for (tries, pause) in (1..=4).zip(PAUSES) {
         let at = shop.now() + TimeDelta::seconds(pause);
         for server in [&shop, &other] {
             server.moves_time_by(at - server.now());

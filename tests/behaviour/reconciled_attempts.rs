@@ -69,7 +69,10 @@ async fn a_session_whose_answer_was_lost_is_found(shop: Shop) {
     shop.reconciles().await;
     assert_eq!(shop.user("ada").sees_operation("k").await["state"], "SUCCEEDED");
     let known = shop.user("ada").tries_to_pay(&order, json!({ "idempotencyKey": "k" })).await;
-    assert_eq!(json!([known["attempt"]["id"], known["attempt"]["externalId"]]), json!([attempt, shop.session_of(&attempt).await["id"]]));
+    assert_eq!(
+        json!([known["attempt"]["id"], known["attempt"]["externalId"]]),
+        json!([attempt, shop.session_of(&attempt).await["id"]])
+    );
     assert_eq!((shop.count("payment_attempt").await, shop.count("reconciliation_case").await), (1, 0));
 }
 
@@ -127,7 +130,8 @@ async fn what_the_shopper_did_and_nobody_told_ends_the_attempt(shop: Shop) {
         attempts.push(shop.open_attempt().await);
     }
     shop.moves_time_by(TimeDelta::minutes(6));
-    let pressed = [("decline", "tok_ok", "FAILED"), ("cancel", "tok_ok", "CANCELLED"), ("pay", "tok_declined_hard", "FAILED")];
+    let pressed =
+        [("decline", "tok_ok", "FAILED"), ("cancel", "tok_ok", "CANCELLED"), ("pay", "tok_declined_hard", "FAILED")];
     for ((order, attempt), (button, method, _)) in attempts.iter().zip(pressed) {
         assert_eq!(shop.shopper_presses(attempt, button, method).await, 303);
         assert_eq!(shop.statuses(order).await, json!(["AWAITING_PAYMENT", ["PENDING"], ["ACTIVE"]]));

@@ -106,7 +106,10 @@ async fn keeps_to_the_schedule(shop: &Shop, look_up: &str) {
         let asked_at = shop.now();
         assert_eq!(shop.reconciles().await, 1, "check {checks}");
         let case = shop.newest_case().await;
-        assert_eq!([&case["reason"], &case["state"], &case["checks"]], [&json!("OUTCOME_UNKNOWN"), &json!("OPEN"), &json!(checks)]);
+        assert_eq!(
+            [&case["reason"], &case["state"], &case["checks"]],
+            [&json!("OUTCOME_UNKNOWN"), &json!("OPEN"), &json!(checks)]
+        );
         next_at = time(&case["nextCheckAt"]);
         pauses.push((next_at - asked_at + TimeDelta::milliseconds(1)).num_seconds());
     }
