@@ -133,6 +133,8 @@ pub(crate) const EXAMPLES: &[Example] = &[
     example!("16-refund"),
     example!("17-ledger"),
     example!("18-order-updated"),
+    example!("19-cases"),
+    example!("20-resolve-case"),
 ];
 
 fn page(settings: &PageSettings) -> String {

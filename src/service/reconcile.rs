@@ -311,9 +311,10 @@ async fn settle_event(app: &App, key: (String, String, String)) -> Result<(), Er
     if parked.state != event::State::Parked {
         return Ok(());
     }
-    let taken_in = events::take_in_again(app, &parked).await;
-    if matches!(taken_in, Ok(true)) {
-        return Ok(());
+    match events::take_in_again(app, &parked).await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(?error, "news that was kept can't be taken in"),
     }
     let tries = parked.tries + 1;
     let pause = usize::try_from(tries).ok().and_then(|tries| TRIES.get(tries));
@@ -328,7 +329,7 @@ async fn settle_event(app: &App, key: (String, String, String)) -> Result<(), Er
             "news that nobody knows the subject of is given up"
         );
     }
-    taken_in.map(drop)
+    Ok(())
 }
 
 // ── keys whose server died ──

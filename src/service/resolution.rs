@@ -61,7 +61,8 @@ pub async fn resolve_reconciliation_case(app: &App, caller: &Caller, decision: R
 }
 
 fn already(case: Model, decision: &Decision) -> Result<Model, Error> {
-    if case.resolution == Some(decision.resolution) {
+    // Where the provider's answer has settled it, there is nothing to ask any more.
+    if case.resolution.unwrap_or(Resolution::Recheck) == decision.resolution {
         return Ok(case);
     }
     let by = case.resolved_by.unwrap_or_default();

@@ -3,7 +3,7 @@
 use orderpay::auth::{CallerKind, Scope};
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Known, Payment, Shop, euros, outcome, tea, with};
+use crate::support::{Actor, Known, News, Payment, Shop, euros, outcome, tea, with};
 
 on_each_database![
     who_may_do_what,
@@ -14,7 +14,7 @@ on_each_database![
 ];
 
 /// Every field of Query and of Mutation, and the fields of a payment that not everybody who sees it may see. `visibility` looks whether one is missing.
-pub const OPERATIONS: [&str; 31] = [
+pub const OPERATIONS: [&str; 33] = [
     "viewer",
     "node",
     "order",
@@ -27,6 +27,7 @@ pub const OPERATIONS: [&str; 31] = [
     "payment.transactions",
     "paymentAttempt",
     "operation",
+    "reconciliationCases",
     "createOrder",
     "updateOrderCart",
     "cancelOrder",
@@ -46,6 +47,7 @@ pub const OPERATIONS: [&str; 31] = [
     "lockPayments",
     "extendPaymentLocks",
     "unlockPayments",
+    "resolveReconciliationCase",
 ];
 
 /// Every field of Subscription.
@@ -60,6 +62,8 @@ pub struct World {
     idle: Payment,
     free: Payment,
     locked: (Payment, String),
+    /// Money in another currency was reported of an attempt.
+    case: Value,
 }
 
 impl World {
@@ -69,12 +73,15 @@ impl World {
         shop.checkout().moves("capturePayment", &payment, "5.00", json!({ "idempotencyKey": "checkout's" })).await;
         let locked = shop.payment("tok_ok").await;
         let token = shop.checkout().locks_one(&locked).await;
+        let (_, attempt) = shop.open_attempt().await;
+        shop.hears(&News::that(&attempt, "succeeded").received(2990, "USD")).await;
         Self {
             known: shop.known_to_ada().await,
             payment,
             idle: shop.payment("tok_ok").await,
             free: shop.payment("tok_ok").await,
             locked: (locked, token),
+            case: shop.newest_case().await,
         }
     }
 
@@ -102,6 +109,9 @@ impl World {
             "archivePayment" => json!({ "paymentId": self.idle.id }),
             "lockPayments" => json!({ "paymentIds": [self.free.id] }),
             "extendPaymentLocks" | "unlockPayments" => locks,
+            "resolveReconciliationCase" => {
+                json!({ "caseId": self.case["id"], "resolution": "WRITE_OFF", "evidence": "it was looked at" })
+            }
             _ => keyed(json!({ "paymentId": self.payment.id, "amount": euros("0.01") })),
         }
     }
@@ -121,6 +131,7 @@ impl World {
             "anonymousUserOrders" => {
                 actor.asks("{ anonymousUserOrders(anonymousUserId: \"g-0\") { nodes { id } } }", json!({})).await
             }
+            "reconciliationCases" => actor.asks("{ reconciliationCases { nodes { id } } }", json!({})).await,
             "orders" => actor.asks("{ orders { nodes { id } } }", json!({})).await,
             "payment" => actor.asks("query($id: ID!) { payment(id: $id) { id } }", by_id(&known.payment)).await,
             "payment.lock" => {
@@ -223,6 +234,7 @@ async fn who_may_do_what(shop: Shop) {
         payment.transactions       nothing: bob, guest; ok: auditor
         paymentAttempt             ok: ada, orders:read, auditor; nothing: bob, guest
         operation                  nothing: everybody
+        reconciliationCases        ok: payments:reconcile
         createOrder                ok: orders:write
         updateOrderCart            ok: orders:write
         cancelOrder                ok: orders:write
@@ -242,6 +254,7 @@ async fn who_may_do_what(shop: Shop) {
         lockPayments               ok: locks:write
         extendPaymentLocks         ok: locks:write
         unlockPayments             ok: locks:write
+        resolveReconciliationCase  ok: payments:reconcile
         ");
     }
 }
@@ -274,12 +287,12 @@ async fn who_may_watch_what(shop: Shop) {
 // rule A5
 async fn a_denied_mutation_changes_nothing(shop: Shop) {
     let world = World::of(&shop).await;
-    let mutations = &OPERATIONS[12..];
+    let mutations = &OPERATIONS[13..];
     let mut inputs = vec![];
     for mutation in mutations {
         inputs.push(world.input_of(&shop, mutation).await);
     }
-    let denied = [shop.user("ada"), shop.guest("g-1"), shop.service(&["orders:read", "payments:reconcile"])];
+    let denied = [shop.user("ada"), shop.guest("g-1"), shop.service(&["orders:read", "payments:audit"])];
     let payments = [&world.payment, &world.idle, &world.free, &world.locked.0];
 
     let told = shop
@@ -297,7 +310,7 @@ async fn a_denied_mutation_changes_nothing(shop: Shop) {
         })
         .await;
 
-    assert_eq!(told.len(), 3 * 19 - 2);
+    assert_eq!(told.len(), 3 * 20 - 2);
     assert!(told.iter().all(|(_, word)| word == "FORBIDDEN"), "{told:?}");
 }
 

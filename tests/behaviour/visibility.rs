@@ -16,6 +16,7 @@ on_each_database![
     a_query_is_shown_to_whoever_may_use_it,
     a_subscription_is_shown_to_whoever_may_use_it,
     the_ledger_is_shown_to_auditors,
+    cases_are_shown_to_whoever_decides_them,
     what_only_services_use_is_not_there_for_a_shopper,
     a_shopper_sees_only_the_mutation_that_they_may_use,
     whoever_may_do_nothing_sees_no_mutations,
@@ -40,7 +41,7 @@ async fn types(actor: &Actor) -> BTreeSet<String> {
 fn in_the_table(of: &str) -> BTreeSet<String> {
     let of_roots = OPERATIONS.iter().filter(|operation| !operation.contains('.'));
     let (queries, mutations): (Vec<&str>, Vec<&str>) =
-        of_roots.partition(|operation| OPERATIONS[..12].contains(operation));
+        of_roots.partition(|operation| OPERATIONS[..13].contains(operation));
     let names = if of == "Query" { queries } else { mutations };
     names.into_iter().map(str::to_owned).collect()
 }
@@ -101,6 +102,24 @@ async fn the_ledger_is_shown_to_auditors(shop: Shop) {
         let types = types(&actor).await;
         let seen: Vec<&str> = LEDGER.into_iter().filter(|of_type| types.contains(*of_type)).collect();
         assert_eq!(seen, if audits { LEDGER.to_vec() } else { vec![] }, "{name}");
+    }
+}
+
+/// What speaks of cases.
+const CASES: [&str; 5] = [
+    "ReconciliationCase",
+    "ReconciliationReason",
+    "ReconciliationResolution",
+    "ReconciliationState",
+    "ResolveReconciliationCaseInput",
+];
+
+// rules A4, R3
+async fn cases_are_shown_to_whoever_decides_them(shop: Shop) {
+    for (name, actor) in actors(&shop) {
+        let types = types(&actor).await;
+        let seen: Vec<&str> = CASES.into_iter().filter(|of_type| types.contains(*of_type)).collect();
+        assert_eq!(seen, if name == "payments:reconcile" { CASES.to_vec() } else { vec![] }, "{name}");
     }
 }
 

@@ -2,7 +2,7 @@
 // They live as long as the browser's tab. Of tokens only a lock's is kept, which is good for minutes; a caller's is kept nowhere.
 
 const KEY = 'orderpay:remembered';
-const ID_KINDS = { ord_: 'orderId', att_: 'attemptId', pay_: 'paymentId' };
+const ID_KINDS = { ord_: 'orderId', att_: 'attemptId', pay_: 'paymentId', rec_: 'caseId' };
 
 export const remembered = JSON.parse(sessionStorage.getItem(KEY) ?? '{}');
 

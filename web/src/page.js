@@ -77,7 +77,7 @@ function fetcherFor(token) {
   };
 }
 
-const CHIPS = { orderId: 'order', attemptId: 'attempt', externalId: 'session', paymentId: 'payment' };
+const CHIPS = { orderId: 'order', attemptId: 'attempt', externalId: 'session', paymentId: 'payment', caseId: 'case' };
 
 function showRemembered() {
   const known = Object.keys(CHIPS).filter((key) => remembered[key]);

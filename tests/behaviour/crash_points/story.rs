@@ -216,7 +216,7 @@ const LOST: [Story; 9] = [
 ];
 
 fn told_of_money(scene: &Scene) -> String {
-    news_of_transaction("evt_the_act", &json!(scene.reference), "succeeded", 2990)
+    news_of_transaction("evt_the_act", &json!(scene.reference), "succeeded", (2990, "EUR"))
 }
 
 const LEFT: [Story; 8] = [

@@ -57,6 +57,21 @@ impl Database {
         Self { engine: Engine::of(url), url: url.to_owned(), name: String::new() }
     }
 
+    /// As the sandbox's books: what it had declined under this reference it has carried out.
+    pub async fn carries_out(&self, reference: &str) {
+        let look = self.look().await;
+        look.run(&format!(
+            "UPDATE sandbox_transaction SET status = 'succeeded', amount_moved = amount, failure = NULL, decline = NULL
+             WHERE reference = '{reference}'"
+        ))
+        .await;
+        look.run(&format!(
+            "INSERT INTO sandbox_movement (id, transaction_id, kind, amount, currency, at)
+             SELECT 'mov_' || id, id, kind, amount, currency, created_at FROM sandbox_transaction WHERE reference = '{reference}'"
+        ))
+        .await;
+    }
+
     pub fn remove(&self) {
         match self.engine {
             Engine::Sqlite => {

@@ -4,6 +4,7 @@ mod actor;
 mod acts;
 mod auditor;
 pub mod books;
+mod cases;
 pub mod cluster;
 pub mod database;
 pub mod dice;

@@ -51,12 +51,12 @@ pub fn sums(summary: &Value) -> [&str; 4] {
 }
 
 /// What the provider says of a transaction, in the words of its webhook.
-pub fn news_of_transaction(event_id: &str, reference: &Value, status: &str, cents: i64) -> String {
+pub fn news_of_transaction(event_id: &str, reference: &Value, status: &str, (cents, currency): (i64, &str)) -> String {
     let moved = status == "succeeded";
     let failure = json!({ "code": "card_declined", "message": "Declined.", "decline": "soft" });
     let transaction = json!({
-        "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": "EUR", "status": status,
-        "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some("EUR"), "amount_released": null,
+        "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": currency, "status": status,
+        "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some(currency), "amount_released": null,
         "failure": if status == "failed" { failure } else { Value::Null },
     });
     json!({
@@ -239,7 +239,12 @@ impl Shop {
 
     /// The provider tells of a transaction, by our reference: `pending`, `succeeded` or `failed`, about so many cents. It is acknowledged.
     pub async fn hears_of_transaction(&self, reference: &Value, status: &str, cents: i64) {
-        let body = news_of_transaction(&super::setting::fresh("evt_test_"), reference, status, cents);
+        self.hears_of_transaction_in(reference, status, cents, "EUR").await;
+    }
+
+    /// The same, in another currency.
+    pub async fn hears_of_transaction_in(&self, reference: &Value, status: &str, cents: i64, currency: &str) {
+        let body = news_of_transaction(&super::setting::fresh("evt_test_"), reference, status, (cents, currency));
         assert_eq!(self.webhook(&body).await, 204, "{body}");
     }
 

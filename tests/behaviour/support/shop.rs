@@ -353,15 +353,15 @@ fn config(database: &Database, settings: &[&str]) -> Config {
         "sandbox",
         "--sandbox-webhook-secret",
         WEBHOOK_SECRET,
-        "--sandbox-database-url",
-        "sqlite::memory:",
         "--return-origins",
         "https://shop.example",
     ];
     let introspection: &[&str] = if settings.contains(&"--introspection") { &[] } else { &["--introspection", "on"] };
+    let own_books = settings.contains(&"--sandbox-database-url");
+    let sandbox: &[&str] = if own_books { &[] } else { &["--sandbox-database-url", "sqlite::memory:"] };
     // What it sees to, and when, is each test's to say.
     let reconciler: &[&str] = if settings.contains(&"--reconciler") { &[] } else { &["--reconciler", "off"] };
-    let arguments = usual.iter().chain(introspection).chain(reconciler).chain(settings);
+    let arguments = usual.iter().chain(sandbox).chain(introspection).chain(reconciler).chain(settings);
     let cli = Cli::try_parse_from(arguments).expect("the settings are understood");
     cli.settings.check().expect("the settings are right")
 }
