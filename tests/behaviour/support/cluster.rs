@@ -6,7 +6,8 @@
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -121,6 +122,13 @@ impl Cluster {
         let Some(mut postmaster) = self.postmaster.take() else { return };
         signal("INT", &[postmaster.id().to_string()]);
         postmaster.wait().expect("its end");
+    }
+
+    /// Makes a directory that it may keep tables in.
+    pub fn owns(&self, directory: &Path) {
+        fs::create_dir(directory).expect("a directory");
+        let owner = fs::metadata(&self.data).expect("its own directory");
+        chown(directory, Some(owner.uid()), Some(owner.gid())).expect("it is handed over");
     }
 
     /// What it has logged.

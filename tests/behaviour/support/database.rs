@@ -15,6 +15,12 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite") { Self::Sqlite } else { Self::Postgres }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Database {
     pub engine: Engine,
@@ -44,6 +50,11 @@ impl Database {
                 Some(Self { engine, url, name })
             }
         }
+    }
+
+    /// One in a place that the test made itself, and that ends with the test.
+    pub fn at(url: &str) -> Self {
+        Self { engine: Engine::of(url), url: url.to_owned(), name: String::new() }
     }
 
     pub fn remove(&self) {
@@ -79,8 +90,7 @@ impl Look {
         let mut options = ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        let engine = if url.starts_with("sqlite") { Engine::Sqlite } else { Engine::Postgres };
-        Self { engine, connection }
+        Self { engine: Engine::of(url), connection }
     }
 
     pub async fn run(&self, sql: &str) {
@@ -102,6 +112,30 @@ impl Look {
                     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
                 self.number(sql).await == 0
             }
+        }
+    }
+
+    /// An order's id as SQL has it.
+    pub fn id_of(&self, order: &str) -> String {
+        let uuid = order.trim_start_matches("ord_");
+        match self.engine {
+            Engine::Sqlite => format!("x'{}'", uuid.replace('-', "")),
+            Engine::Postgres => format!("'{uuid}'"),
+        }
+    }
+
+    /// Changes an order so many times past all servers, each time in a transaction of its own: nobody is told but by the table.
+    pub async fn changes(&self, order: &str, times: usize) {
+        let (begin, id) = (if self.engine == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }, self.id_of(order));
+        for _ in 0..times {
+            self.run(&format!(
+                "{begin};
+                UPDATE orders SET version = version + 1 WHERE id = {id};
+                INSERT INTO outbox (topic, order_id, subject_id, created_at)
+                SELECT 'ORDER', id, id, created_at FROM orders WHERE id = {id};
+                COMMIT"
+            ))
+            .await;
         }
     }
 

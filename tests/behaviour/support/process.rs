@@ -79,9 +79,21 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// How much memory it holds, in kilobytes. Linux only.
+    pub fn memory(&self) -> u64 {
+        let told = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// The errors in its log: faults of ours.
     pub fn errors(&self) -> Vec<String> {
         self.log().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its status")
     }
 
     /// Asks it to end, as an init system does, and gives how it ended.

@@ -24,7 +24,7 @@ pub struct Setting {
 
 /// Once nobody holds the other end of its input any more: stops the clusters that run in `$1`; removes the databases that begin
 /// with `$2` from a server that was there already; and removes the directory. A terminal's Ctrl-C reaches the whole group of processes, so
-/// it pays no heed to that. SIGQUIT is PostgreSQL's immediate shutdown.
+/// it pays no heed to that. A disk that a test mounted is let go of. SIGQUIT is PostgreSQL's immediate shutdown.
 const GUARDIAN: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
@@ -39,6 +39,7 @@ if [ -n "$ORDERPAY_TEST_POSTGRES_URL" ]; then
     psql --dbname "$ORDERPAY_TEST_POSTGRES_URL" --no-align --tuples-only --command "$ours" |
         psql --dbname "$ORDERPAY_TEST_POSTGRES_URL"
 fi
+for disk in "$1"/disk-*; do umount -l "$disk" 2>/dev/null; done
 rm -rf "$1"
 "#;
 
