@@ -130,7 +130,12 @@ impl Database {
 
     /// Brings the schema up to date; servers that start at once do it one after the other. A step may take its time, so that it has none of the limits
     /// that requests have.
+    ///
+    /// Where nothing is to be done it waits for nobody: a server that starts beside others that write is not kept from it.
     pub async fn migrate(&self) -> Result<(), DbErr> {
+        if matches!(self.is_migrated().await, Ok(true)) {
+            return Ok(());
+        }
         let _turn = self.turn().await?;
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -149,15 +154,15 @@ impl Database {
     /// Whether the database answers and has every step of the schema that this program knows. It may have more: while a newer server is rolled
     /// out, the older ones go on.
     pub async fn is_ready(&self) -> bool {
-        match seaql_migrations::Entity::find().all(self.read()).await {
-            Ok(applied) => {
-                Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name()))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the database is not ready");
-                false
-            }
-        }
+        self.is_migrated().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the database is not ready");
+            false
+        })
+    }
+
+    async fn is_migrated(&self) -> Result<bool, DbErr> {
+        let applied = seaql_migrations::Entity::find().all(self.read()).await?;
+        Ok(Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name())))
     }
 
     /// Watches every statement: for tests that count them.

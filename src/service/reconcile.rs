@@ -334,12 +334,16 @@ async fn settle_event(app: &App, key: (String, String, String)) -> Result<(), Er
 
 // ── keys whose server died ──
 
-/// The mutations that nobody runs any more and of which nothing is unanswered.
+/// The mutations of which nothing is unanswered and whose callers were not told. Who still runs one ends its key with its last answer, so that whatever
+/// its lease says nobody does by the time of the first check.
 async fn left_over(app: &App, most: u64) -> Result<Vec<kept::Model>, Error> {
     use kept::{Column, Entity};
+    let now = app.clock.now();
+    let left =
+        Condition::any().add(Column::LeaseExpiresAt.lte(now)).add(Column::StartedAt.lte(now - app.checks.first()));
     let query = Entity::find()
         .filter(Column::State.eq(kept::State::InProgress))
-        .filter(Column::LeaseExpiresAt.lte(app.clock.now()))
+        .filter(left)
         .filter(Expr::cust(NOTHING_UNANSWERED))
         .order_by_asc(Column::LeaseExpiresAt);
     Ok(query.limit(most).all(app.db.read()).await?)
@@ -355,7 +359,7 @@ async fn settle_operation(app: &App, key: LeftKey, order_id: OrderId) -> Result<
     let order = order::lock(&tx, &Audience::of_the_server(), order_id).await?;
     let left = kept::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
     // Whoever sent it may have come back.
-    let is_left = |left: &kept::Model| left.state == kept::State::InProgress && left.lease_expires_at <= now;
+    let is_left = |left: &kept::Model| left.state == kept::State::InProgress;
     let Some(left) = left.filter(is_left) else { return Ok(()) };
     match left.attempt_id {
         Some(_) => attempts::finish_left(&tx, &order, &left, now).await?,
