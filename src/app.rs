@@ -5,13 +5,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use entity::schedule::Schedule;
 
-use crate::{clock::Clock, config::ReturnOrigins, db::Database, provider::Providers};
+use crate::{clock::Clock, config::ReturnOrigins, db::Database, provider::Providers, service::change::Changes};
 
 /// The database, the time, the providers, and what was configured for them.
 pub struct App {
     pub db: Database,
     pub clock: Clock,
     pub providers: Providers,
+    /// Who watches what changes.
+    pub changes: Changes,
     pub return_origins: ReturnOrigins,
     /// How long a provider may take to answer one call.
     pub provider_timeout: Duration,

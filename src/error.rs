@@ -10,7 +10,7 @@ use entity::{
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Scope;
+use crate::{auth::Scope, db::is_busy};
 
 /// Every way in which a verb ends without what was asked for.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub enum Error {
     Problem(Problem),
     /// The caller is a service without this scope, or a shopper who may never do this (rules A3, A5).
     Forbidden(Scope),
+    /// The database could not do it for now, and the transaction that met this left nothing behind: the same request may be sent again. Its text is
+    /// for the log only.
+    Busy(String),
     /// A fault of ours or of what we stand on; its text is for the log only.
     Fault(String),
 }
@@ -221,7 +224,10 @@ impl From<Vec<Fault>> for Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        Self::Fault(format!("database: {error}"))
+        match is_busy(&error) {
+            true => Self::Busy(error.to_string()),
+            false => Self::Fault(format!("database: {error}")),
+        }
     }
 }
 

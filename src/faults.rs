@@ -2,8 +2,9 @@
 //! anything.
 //!
 //! Each commit of the server and each of its calls to a provider is a crash point before and one after it. A process that is started with
-//! `ORDERPAY_CRASH_AT` aborts at the point of that name, and one with `ORDERPAY_CRASH_LOG` writes the names of those it passes into that file, a line
-//! each. `ORDERPAY_BREAK` makes a server that does without one of the things that keep money safe, so that a test can show that it would notice.
+//! `ORDERPAY_CRASH_AT` aborts at the point of that name: the first time that it passes it, or with `#3` after the name the third. One with
+//! `ORDERPAY_CRASH_LOG` writes the names of those it passes into that file, a line each. `ORDERPAY_BREAK` makes a server that does without one of the
+//! things that keep money safe, so that a test can show that it would notice.
 
 use std::fmt::Display;
 
@@ -29,20 +30,49 @@ pub use armed::{crash_point, is_broken};
 
 #[cfg(feature = "faults")]
 mod armed {
-    use std::{fs::OpenOptions, io::Write, process, sync::OnceLock};
+    use std::{
+        fs::OpenOptions,
+        io::Write,
+        process,
+        sync::{
+            OnceLock,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
 
     use super::{Broken, Display};
 
     struct Settings {
-        crash_at: Option<String>,
+        crash_at: Option<Moment>,
         log: Option<String>,
         broken: Option<Broken>,
+    }
+
+    /// One passing of a point.
+    struct Moment {
+        name: String,
+        /// How often it is passed unharmed.
+        left: AtomicUsize,
+    }
+
+    impl Moment {
+        /// `name`, or `name#3` for the third time.
+        fn of(text: &str) -> Self {
+            let counted = text.rsplit_once('#').and_then(|(name, time)| Some((name, time.parse::<usize>().ok()?)));
+            let (name, time) = counted.unwrap_or((text, 1));
+            Self { name: name.to_owned(), left: AtomicUsize::new(time.saturating_sub(1)) }
+        }
+
+        fn is_now(&self, name: &str) -> bool {
+            let one_less = |left: usize| left.checked_sub(1);
+            self.name == name && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
+        }
     }
 
     fn settings() -> &'static Settings {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         SETTINGS.get_or_init(|| Settings {
-            crash_at: environment("ORDERPAY_CRASH_AT"),
+            crash_at: environment("ORDERPAY_CRASH_AT").as_deref().map(Moment::of),
             log: environment("ORDERPAY_CRASH_LOG"),
             broken: environment("ORDERPAY_BREAK").and_then(|name| match name.as_str() {
                 "no-lock" => Some(Broken::NoLock),
@@ -71,7 +101,7 @@ mod armed {
                 tracing::error!(%error, "a crash point could not be noted");
             }
         }
-        if crash_at.as_ref() == Some(&name) {
+        if crash_at.as_ref().is_some_and(|moment| moment.is_now(&name)) {
             process::abort();
         }
     }

@@ -6,7 +6,8 @@
 //! what comes back. Face → verbs → nouns, never back.
 //!
 //! Beside them: [`auth`] turns a token into a caller; [`provider`] is all that is known of payment providers; [`sandbox`] is a small payment provider
-//! of our own, which the rest reaches over HTTP only; the reconciler sees to what nobody has heard the end of; [`config`] holds every setting; [`server`] puts it all together and runs it.
+//! of our own, which the rest reaches over HTTP only; the reconciler sees to what nobody has heard the end of; what was
+//! committed is told to who watches by [`service::change`]; [`config`] holds every setting; [`server`] puts it all together and runs it.
 
 #![forbid(unsafe_code)]
 

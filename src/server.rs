@@ -12,7 +12,7 @@ use crate::{
     auth::{KeySource, Keys},
     clock::Clock,
     config::{Config, Mistakes, ProviderName},
-    db::{Database, DatabaseUrl},
+    db::{Database, DatabaseUrl, ReadOnlyDatabase},
     development::{self, demo},
     graphql::Schema,
     http::{
@@ -23,7 +23,7 @@ use crate::{
     reconciler,
     sandbox::{self, Sandbox},
     secret::Secret,
-    service::reconcile,
+    service::{change::Changes, change_hub, reconcile},
 };
 
 /// How long what runs may go on after a stop was asked for.
@@ -109,11 +109,13 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         db: db.clone(),
         clock: instruments.clock,
         providers,
+        changes: Changes::default(),
         return_origins: config.return_origins.clone(),
         provider_timeout: config.provider_timeout,
         payment_lock_ttl: config.payment_lock_ttl,
         checks: config.reconcile_after.clone(),
     });
+    tasks.spawn(change_hub::run(Arc::clone(&app), stop.clone()));
     let face = Face {
         app: Arc::clone(&app),
         schema: Schema::new(Arc::clone(&app)),
@@ -122,6 +124,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         introspection: config.introspection,
         max_body_bytes: config.max_body_bytes,
         tasks: tasks.clone(),
+        stop: stop.clone(),
     };
     let routes = provider_routes.merge(routes(&config, face, &callers));
     serve(listener, guarded(&config, routes), &stop, &tasks);
@@ -225,8 +228,8 @@ pub async fn open_database(config: &Config, connections: u32) -> Result<Database
 }
 
 /// The configured database, of which nothing can be changed.
-pub async fn open_database_to_look(config: &Config) -> Result<Database, ServerError> {
-    let opened = Database::open_to_look(config.database_url.as_str()).await;
+pub async fn open_database_to_look(config: &Config) -> Result<ReadOnlyDatabase, ServerError> {
+    let opened = ReadOnlyDatabase::open(config.database_url.as_str()).await;
     opened.map_err(failed("ORDERPAY_DATABASE_URL can't be opened"))
 }
 

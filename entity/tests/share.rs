@@ -642,8 +642,13 @@ fn as_the_rules_say(payment: i64, ledger: &[Entry]) -> PaymentSummary {
     let (ps, pf, pd) = (pending(Kind::AuthorizeAndCapture), pending(Kind::Refund), pending(Kind::DetachedCredit));
     let stuck = Some(ManagementState::FailedReversal);
     let (charge, capture, refund) = (payment - (a - r) - s - pa - ps, a - r - c - pc - pr, c + s - f - pf);
-    let bounds =
-        [charge + undone(Kind::Authorize) + pr, capture + undone(Kind::ReverseAuthorize), refund, a - r, c + s - f];
+    let bounds = [
+        charge + undone(Kind::Authorize) + pr,
+        capture + undone(Kind::ReverseAuthorize),
+        refund + undone(Kind::Refund),
+        a - r,
+        c + s - f,
+    ];
     PaymentSummary {
         authorized: euros(a - r),
         captured: euros(c + s - f),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     keys::{KeyError, KeySource, Keys},
-    token::{Claims, Policy, Rejected, mint, verify},
+    token::{Claims, Policy, Rejected, Verified, mint, verify},
 };
 use crate::error::Error;
 

@@ -64,6 +64,14 @@ impl std::fmt::Display for Rejected {
     }
 }
 
+/// A caller, and how long the token speaks for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub caller: Caller,
+    /// From this moment on the token is good for nothing.
+    pub until: DateTime<Utc>,
+}
+
 /// What a token must say beside its signature.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -72,7 +80,7 @@ pub struct Policy {
 }
 
 /// The caller that a token speaks for, or why it speaks for none (rule A1).
-pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &str) -> Result<Caller, Rejected> {
+pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &str) -> Result<Verified, Rejected> {
     if token.len() > MOST_TOKEN_BYTES {
         return Err(Rejected::Malformed);
     }
@@ -100,19 +108,20 @@ pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &st
     validation.set_required_spec_claims(&required);
     let claims =
         jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).map_err(|error| reason(error.kind()))?.claims;
-    check_times(&claims, now)?;
-    caller(claims)
+    let until = check_times(&claims, now)?;
+    Ok(Verified { caller: caller(claims)?, until })
 }
 
-fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<(), Rejected> {
-    let now = now.timestamp();
-    if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
+/// Until when the token is good.
+fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<DateTime<Utc>, Rejected> {
+    let until = claims.exp.saturating_add(LEEWAY_SECONDS);
+    if until <= now.timestamp() {
         return Err(Rejected::Expired);
     }
-    if claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY_SECONDS) {
+    if claims.nbf.is_some_and(|nbf| nbf > now.timestamp() + LEEWAY_SECONDS) {
         return Err(Rejected::NotYetValid);
     }
-    Ok(())
+    Ok(DateTime::from_timestamp(until, 0).unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 fn caller(claims: Claims) -> Result<Caller, Rejected> {
@@ -174,6 +183,10 @@ mod tests {
     }
 
     async fn verified(claims: &Claims, policy: Policy, now: i64) -> Result<Caller, Rejected> {
+        whole(claims, policy, now).await.map(|verified| verified.caller)
+    }
+
+    async fn whole(claims: &Claims, policy: Policy, now: i64) -> Result<Verified, Rejected> {
         let keys = Keys::open(KeySource::Secret(secret()), Clock::default()).await.unwrap();
         let token = mint(&secret(), claims).unwrap();
         let now = DateTime::from_timestamp(now, 0).unwrap();
@@ -184,6 +197,14 @@ mod tests {
     async fn a_token_is_good_until_it_expires() {
         assert!(verified(&claims(), Policy::default(), 104).await.is_ok());
         assert_eq!(verified(&claims(), Policy::default(), 105).await, Err(Rejected::Expired));
+        let until = whole(&claims(), Policy::default(), 1).await.map(|verified| verified.until.timestamp());
+        assert_eq!(until, Ok(105));
+    }
+
+    #[tokio::test]
+    async fn a_token_may_be_good_for_longer_than_time_is_counted() {
+        let endless = Claims { exp: i64::MAX, ..claims() };
+        assert!(verified(&endless, Policy::default(), 1).await.is_ok());
     }
 
     #[tokio::test]

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use sea_orm::{
-    AccessMode, ConnectOptions, Database as SeaOrm, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, Database as SeaOrm, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    IsolationLevel, TransactionOptions, TransactionTrait,
 };
 
-use super::{ACQUIRE_TIMEOUT, BUSY_TIMEOUT, Database, reason};
+use super::{ACQUIRE_TIMEOUT, postgres, sqlite::BUSY_TIMEOUT};
 
 /// Whoever looks at millions of rows is not hurried.
 const POSTGRES_SETTINGS: [(&str, &str); 3] =
@@ -17,9 +17,12 @@ const POSTGRES_SETTINGS: [(&str, &str); 3] =
 /// The one connection is never too old.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-impl Database {
-    /// Opens a database of which nothing can be changed.
-    pub async fn open_to_look(url: &str) -> Result<Self, DbErr> {
+/// A database of which nothing can be changed.
+#[derive(Debug)]
+pub struct ReadOnlyDatabase(DatabaseConnection);
+
+impl ReadOnlyDatabase {
+    pub async fn open(url: &str) -> Result<Self, DbErr> {
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(1)
@@ -30,21 +33,25 @@ impl Database {
             .map_sqlx_sqlite_opts(|options| options.read_only(true).foreign_keys(false).busy_timeout(BUSY_TIMEOUT))
             .map_sqlx_postgres_opts(|options| options.options(POSTGRES_SETTINGS));
         match SeaOrm::connect(options).await {
-            Ok(pool) => Ok(Self::of(pool)),
-            Err(error) => Err(reason(url).await.unwrap_or(error)),
+            Ok(pool) => Ok(Self(pool)),
+            Err(error) => Err(postgres::why(url).await.unwrap_or(error)),
         }
     }
 
     /// A transaction that sees the database as it is at its first statement, whatever is committed after: what servers are about to write is in it
     /// whole or not at all.
     pub async fn begin_snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
-        let is_postgres = self.pool.get_database_backend() == DbBackend::Postgres;
+        let is_postgres = self.0.get_database_backend() == DbBackend::Postgres;
         // SQLite has no other transactions than these.
         let options = TransactionOptions {
             isolation_level: is_postgres.then_some(IsolationLevel::RepeatableRead),
             access_mode: is_postgres.then_some(AccessMode::ReadOnly),
             ..TransactionOptions::default()
         };
-        self.pool.begin_with_options(options).await
+        self.0.begin_with_options(options).await
+    }
+
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.0.close().await
     }
 }

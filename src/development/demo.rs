@@ -46,7 +46,7 @@ impl From<Error> for DemoError {
         Self(match error {
             Error::Problem(problem) => problem.to_string(),
             Error::Forbidden(scope) => format!("{scope} is missing"),
-            Error::Fault(words) => words,
+            Error::Busy(words) | Error::Fault(words) => words,
         })
     }
 }

@@ -8,7 +8,14 @@ use std::sync::Arc;
 use async_graphql::{ErrorExtensionValues, Value, indexmap::IndexMap};
 use entity::fault::Fault;
 
-use crate::error::{Error, Problem};
+use crate::{
+    error::{Error, Problem},
+    service::change::Ended,
+};
+
+/// What is told where the database could not do it.
+pub const UNAVAILABLE: &str =
+    "The server is busy. Try again in a moment; what has an idempotency key, under the same one.";
 
 /// Only this crosses from our errors to a client's.
 pub struct Failure(Seen);
@@ -16,6 +23,8 @@ pub struct Failure(Seen);
 enum Seen {
     Problem(Problem),
     Forbidden(String),
+    Ended(Ended),
+    Unavailable,
     Internal,
 }
 
@@ -37,6 +46,12 @@ impl From<Problem> for Failure {
     }
 }
 
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        Self(Seen::Ended(ended))
+    }
+}
+
 impl From<Vec<Fault>> for Failure {
     fn from(faults: Vec<Fault>) -> Self {
         Problem::from(faults).into()
@@ -48,6 +63,10 @@ impl From<&Error> for Failure {
         Self(match error {
             Error::Problem(problem) => Seen::Problem(problem.clone()),
             Error::Forbidden(scope) => Seen::Forbidden(scope.to_string()),
+            Error::Busy(words) => {
+                tracing::warn!(error = words, "a request failed for want of the database");
+                Seen::Unavailable
+            }
             Error::Fault(words) => {
                 tracing::error!(error = words, "a request failed by our fault");
                 Seen::Internal
@@ -60,8 +79,13 @@ impl From<Failure> for async_graphql::Error {
     fn from(Failure(seen): Failure) -> Self {
         match seen {
             Seen::Internal => error("Internal error.".into(), "INTERNAL"),
+            Seen::Unavailable => error(UNAVAILABLE.into(), "UNAVAILABLE"),
             Seen::Forbidden(scope) => {
                 error(format!("This needs a service's token with the scope {scope}."), "FORBIDDEN")
+            }
+            Seen::Ended(ended) => {
+                let (why, code) = ending(ended);
+                error(format!("{why} Subscribe again: the first event shows it as it is then."), code)
             }
             Seen::Problem(problem) => {
                 let mut error = error(problem.to_string(), code(&problem));
@@ -82,6 +106,15 @@ fn error(message: String, code: &str) -> async_graphql::Error {
     error
 }
 
+/// Why a subscription ends.
+fn ending(ended: Ended) -> (&'static str, &'static str) {
+    match ended {
+        Ended::TooSlow => ("More happened than was read.", "TOO_SLOW"),
+        Ended::Unreadable => ("Changes can't be read at the moment.", "UNAVAILABLE"),
+        Ended::Stopping => ("The server stops.", "UNAVAILABLE"),
+    }
+}
+
 fn field(fault: &Fault) -> Value {
     let path = fault.path.iter().cloned().map(Value::String).collect();
     Value::Object(IndexMap::from_iter([
@@ -94,16 +127,14 @@ fn field(fault: &Fault) -> Value {
 fn code(problem: &Problem) -> &'static str {
     match problem {
         Problem::InvalidInput(_) => "INVALID_INPUT",
-        Problem::OrderNotFound
-        | Problem::OrderAlreadyPaid
+        Problem::OrderNotFound | Problem::PaymentNotFound | Problem::AttemptNotFound => "NOT_FOUND",
+        Problem::OrderAlreadyPaid
         | Problem::OrderCancelled
         | Problem::OrderNotCovered { .. }
         | Problem::OrderHasOpenAttempt
         | Problem::AmountDueChanged { .. }
         | Problem::NothingDue
-        | Problem::AttemptNotFound
         | Problem::AttemptConflicted
-        | Problem::PaymentNotFound
         | Problem::PaymentArchived
         | Problem::PaymentLocked { .. }
         | Problem::LockLost { .. }

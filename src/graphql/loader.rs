@@ -7,7 +7,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_graphql::{
     Context,
     dataloader::{DataLoader, HashMapCache, Loader},
-    futures_util::future::BoxFuture,
+    futures_util::{
+        future::BoxFuture,
+        task::{FutureObj, Spawn, SpawnError},
+    },
     runtime::Timer,
 };
 use entity::{
@@ -15,6 +18,7 @@ use entity::{
     id::{AttemptId, OrderId, PaymentId},
     lock, order, snapshot, transaction,
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     app::App,
@@ -40,6 +44,24 @@ pub struct NextTurn;
 impl Timer for NextTurn {
     fn delay(&self, _: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::task::yield_now())
+    }
+}
+
+/// Loads batches for as long as somebody waits for their request: dropped, it ends those that are loading.
+#[derive(Default)]
+pub struct WhileAskedFor(CancellationToken);
+
+impl WhileAskedFor {
+    /// Its end, when this is dropped.
+    pub fn until_dropped(&self) -> DropGuard {
+        self.0.clone().drop_guard()
+    }
+}
+
+impl Spawn for WhileAskedFor {
+    fn spawn_obj(&self, batch: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(batch));
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ mod query;
 mod reconciliation;
 mod request;
 mod scalar;
+mod subscription;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -40,41 +41,64 @@ mod walk;
 use std::sync::Arc;
 
 use async_graphql::{
-    EmptySubscription, Response,
+    Response,
     dataloader::{DataLoader, HashMapCache},
-    runtime::TokioSpawner,
+    futures_util::stream::{BoxStream, StreamExt},
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
 
-use self::loader::{Batch, NextTurn};
-pub use self::request::Prepared;
+use self::loader::{Batch, NextTurn, WhileAskedFor};
+pub use self::{failure::UNAVAILABLE, request::Prepared};
 use crate::{app::App, auth::Caller};
+
+/// How many events are read at once: however many watch, there are connections to the database left for requests.
+const READ_AT_ONCE: usize = 2;
 
 /// The schema with all that its resolvers need of the server.
 #[derive(Clone)]
 pub struct Schema {
     app: Arc<App>,
-    schema: async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>,
+    schema: async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>,
 }
 
 impl Schema {
     /// A schema over this app. It has no extension: one alone would put every field on a slower path, so that whatever wraps an
     /// execution stands in the HTTP layer.
     pub fn new(app: Arc<App>) -> Self {
-        Self { schema: builder().data(Arc::clone(&app)).finish(), app }
+        let turns = subscription::Turns(Semaphore::new(READ_AT_ONCE));
+        Self { schema: builder().data(Arc::clone(&app)).data(turns).finish(), app }
     }
 
     /// Answers one request of a caller. Loaders are made anew for each: no batching across callers, and no row that is older than the request.
     /// Between one mutation of a request and the next nothing is kept.
     pub async fn execute(&self, caller: Caller, prepared: Prepared) -> Response {
-        let batch = Batch(Arc::clone(&self.app));
-        let loader = DataLoader::with_cache(batch, TokioSpawner::current(), NextTurn, HashMapCache::default());
-        loader.enable_all_cache(!prepared.is_mutation());
+        let (loader, _batches_end_with_it) = self.loader(!prepared.is_mutation());
         self.schema.execute(prepared.into_request().data(caller).data(loader)).await
+    }
+
+    /// Answers a subscription of a caller, event by event. Each is read anew: between one and the next nothing is kept.
+    pub fn subscribe(&self, caller: Caller, prepared: Prepared) -> BoxStream<'static, Response> {
+        let (loader, batches_end_with_it) = self.loader(false);
+        let events = self.schema.execute_stream(prepared.into_request().data(caller).data(loader));
+        Box::pin(events.inspect(move |_| {
+            let _held = &batches_end_with_it;
+        }))
+    }
+
+    /// Loaders, and what ends their work when it is dropped.
+    fn loader(&self, keeps: bool) -> (DataLoader<Batch, HashMapCache>, DropGuard) {
+        let batch = Batch(Arc::clone(&self.app));
+        let spawner = WhileAskedFor::default();
+        let batches_end_with_it = spawner.until_dropped();
+        let loader = DataLoader::with_cache(batch, spawner, NextTurn, HashMapCache::default());
+        loader.enable_all_cache(keeps);
+        (loader, batches_end_with_it)
     }
 }
 
-fn builder() -> async_graphql::SchemaBuilder<query::Query, mutation::Mutation, EmptySubscription> {
-    async_graphql::Schema::build(query::Query, mutation::Mutation, EmptySubscription).disable_suggestions()
+fn builder() -> async_graphql::SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription> {
+    async_graphql::Schema::build(query::Query, mutation::Mutation, subscription::Subscription).disable_suggestions()
 }
 
 /// The schema in the schema definition language, as it is checked in beside Cargo.toml.

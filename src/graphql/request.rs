@@ -10,7 +10,7 @@ use async_graphql::{
 /// A request that can be executed.
 pub struct Prepared {
     request: Request,
-    is_mutation: bool,
+    kind: Option<OperationType>,
     introspects: bool,
 }
 
@@ -24,6 +24,11 @@ impl Prepared {
         let variables = Variables::from_json(serde_json::Value::Object(variables));
         let mut request = Request::new(query).variables(variables);
         request.operation_name = operation_name;
+        Self::of(request)
+    }
+
+    /// The same of a request as it came over a socket.
+    pub fn of(mut request: Request) -> Result<Self, ServerError> {
         let name = request.operation_name.clone();
         let variables = request.variables.clone();
         // What the parser says quotes the document; where it stumbled is enough.
@@ -35,10 +40,13 @@ impl Prepared {
         if let Some(missing) = operation.and_then(|operation| missing_variable(operation, &variables)) {
             return Err(ServerError::new(format!("The variable ${missing} is required."), None));
         }
-        let is_mutation = operation.is_some_and(|operation| operation.ty == OperationType::Mutation);
+        let kind = operation.map(|operation| operation.ty);
+        if kind == Some(OperationType::Subscription) && !operation.is_some_and(is_one_field) {
+            return Err(ServerError::new("A subscription has exactly one field, and no fragment around it.", None));
+        }
         let introspects = operation
             .is_some_and(|operation| introspects(document, &operation.selection_set.node, &mut HashSet::new(), 0));
-        Ok(Self { request, is_mutation, introspects })
+        Ok(Self { request, kind, introspects })
     }
 
     /// The same request for a server that does not show its schema, or the error that says so.
@@ -51,7 +59,17 @@ impl Prepared {
 
     /// Whether it changes something, so that it has to run to its end even if nobody waits for the answer.
     pub fn is_mutation(&self) -> bool {
-        self.is_mutation
+        self.kind == Some(OperationType::Mutation)
+    }
+
+    /// Whether it waits for what is to come, so that it belongs on a socket.
+    pub fn is_subscription(&self) -> bool {
+        self.kind == Some(OperationType::Subscription)
+    }
+
+    /// Whether it has one answer, so that it belongs elsewhere than on a socket.
+    pub fn is_answered_at_once(&self) -> bool {
+        matches!(self.kind, Some(OperationType::Query | OperationType::Mutation))
     }
 
     pub(super) fn into_request(self) -> Request {
@@ -74,6 +92,12 @@ fn missing_variable(operation: &OperationDefinition, variables: &Variables) -> O
         .filter(|definition| !definition.var_type.node.nullable && definition.default_value.is_none())
         .find(|definition| matches!(variables.get(&definition.name.node), None | Some(Value::Null)));
     missing.map(|definition| definition.name.node.to_string())
+}
+
+/// Whether it selects one field (GraphQL specification, section 5.2.3.1). The executor would take several, and pass over what is in a fragment.
+fn is_one_field(operation: &OperationDefinition) -> bool {
+    let items = &operation.selection_set.node.items;
+    matches!(&items[..], [only] if matches!(only.node, Selection::Field(_)))
 }
 
 /// Fragments that lie deeper than this are refused by the executor anyway.

@@ -3,6 +3,7 @@
 mod introspection;
 mod world;
 
+use async_graphql::futures_util::StreamExt;
 use entity::owner::{Owner, OwnerKind};
 
 use self::world::{app, checkout, service};
@@ -67,7 +68,11 @@ async fn the_examples_of_the_page_fit_the_schema() {
             .replace("{{", "")
             .replace("}}", "");
         let prepared = Prepared::new(example.query.to_owned(), None, serde_json::from_str(&variables).unwrap());
-        let answer = schema.execute(checkout(), prepared.unwrap()).await;
+        let prepared = prepared.unwrap();
+        let answer = match prepared.is_subscription() {
+            true => schema.subscribe(checkout(), prepared).next().await.unwrap(),
+            false => schema.execute(checkout(), prepared).await,
+        };
         assert!(answer.is_ok(), "{}: {:?}", example.query, answer.errors);
     }
 }

@@ -95,6 +95,7 @@ const OWN_FILES: &[(&str, &str, &str)] = &[
     ("page.js", SCRIPT, include_str!("../../web/src/page.js")),
     ("memory.js", SCRIPT, include_str!("../../web/src/memory.js")),
     ("send.js", SCRIPT, include_str!("../../web/src/send.js")),
+    ("subscribe.js", SCRIPT, include_str!("../../web/src/subscribe.js")),
     ("tabs.js", SCRIPT, include_str!("../../web/src/tabs.js")),
 ];
 
@@ -131,6 +132,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     example!("15-unlock-payment"),
     example!("16-refund"),
     example!("17-ledger"),
+    example!("18-order-updated"),
     example!("19-cases"),
     example!("20-resolve-case"),
 ];

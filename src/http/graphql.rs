@@ -2,9 +2,9 @@
 //!
 //! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks. Only JSON is read.
 
-use std::{any::Any, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use async_graphql::{ErrorExtensionValues, Response as Answer, Value};
+use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError, Value};
 use axum::{
     Extension,
     body::Bytes,
@@ -17,8 +17,13 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
 use super::{Face, access, refusal, request_id};
-use crate::{auth::Caller, graphql::Prepared};
+use crate::{
+    auth::Caller,
+    graphql::{Prepared, UNAVAILABLE},
+};
 
+/// How long a query may take in all; what it asked of the database ends with it. However slow that is, nobody waits for longer.
+const QUERY_LIMIT: Duration = Duration::from_secs(15);
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// The parameters of a request (GraphQL over HTTP, section 5.1). Extensions are allowed, and none is known.
@@ -59,24 +64,34 @@ pub async fn answer(
     };
     match answer {
         Ok(answer) => respond(&headers, &request_id(&id), answer),
-        Err(panicked) => super::panicked(panicked),
+        Err(refused) => refused,
     }
 }
 
 /// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
-async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Box<dyn Any + Send>> {
+async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Response> {
     let prepared = match if face.introspection { Ok(prepared) } else { prepared.without_introspection() } {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Answer::from_errors(vec![error])),
     };
+    if prepared.is_subscription() {
+        let why = "A subscription is sent over WebSocket, to this same address.";
+        return Ok(Answer::from_errors(vec![ServerError::new(why, None)]));
+    }
     if !prepared.is_mutation() {
-        return Ok(face.schema.execute(caller, prepared).await);
+        let answered = tokio::time::timeout(QUERY_LIMIT, face.schema.execute(caller, prepared)).await;
+        return answered.map_err(|_| {
+            tracing::warn!("a query took too long");
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE)
+        });
     }
     let schema = face.schema.clone();
     let work = async move { schema.execute(caller, prepared).await };
-    face.tasks.spawn(work.in_current_span()).await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => panic,
-        Err(cancelled) => Box::new(cancelled.to_string()),
+    face.tasks.spawn(work.in_current_span()).await.map_err(|error| {
+        super::panicked(match error.try_into_panic() {
+            Ok(panic) => panic,
+            Err(cancelled) => Box::new(cancelled.to_string()),
+        })
     })
 }
 
@@ -86,7 +101,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
 }
 
-fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {
+/// Gives each error its code, and the id of its request.
+pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     for error in &mut answer.errors {
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
         if extensions.get("code").is_none() {
@@ -95,6 +111,10 @@ fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Respons
         }
         extensions.set("requestId", request_id);
     }
+}
+
+fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {
+    name_errors(&mut answer, request_id);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (content_type, is_modern) = match accept.contains(GRAPHQL_RESPONSE) {
         true => (GRAPHQL_RESPONSE, true),

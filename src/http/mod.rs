@@ -8,6 +8,7 @@ mod graphql;
 mod health;
 pub mod host;
 mod webhook;
+mod websocket;
 
 use std::{any::Any, sync::Arc};
 
@@ -20,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     ServiceBuilderExt,
     catch_panic::CatchPanicLayer,
@@ -47,13 +48,15 @@ pub struct Face {
     pub max_body_bytes: usize,
     /// What a request leaves to be finished here is finished before the server ends.
     pub tasks: TaskTracker,
+    /// What would go on for ever ends with this.
+    pub stop: CancellationToken,
 }
 
 /// Every route of the server itself.
 pub fn routes(face: Face) -> Router {
     let most_bytes = face.max_body_bytes;
     Router::new()
-        .route("/graphql", post(graphql::answer))
+        .route("/graphql", post(graphql::answer).get(websocket::open))
         .route("/webhooks/{provider}", post(webhook::receive))
         .route("/readyz", get(health::ready))
         .with_state(Arc::new(face))

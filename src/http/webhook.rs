@@ -15,7 +15,7 @@ use axum::{
 use tracing::Instrument;
 
 use super::{Face, refusal};
-use crate::{provider::WebhookError, service::event};
+use crate::{error::Error, graphql::UNAVAILABLE, provider::WebhookError, service::event};
 
 /// Takes in one event.
 pub async fn receive(
@@ -49,6 +49,7 @@ pub async fn receive(
     };
     match face.tasks.spawn(work.in_current_span()).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(Error::Busy(_))) => refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE),
         Ok(Err(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error."),
         Err(error) => {
             tracing::error!(%error, provider = name, "taking in an event panicked");

@@ -56,7 +56,7 @@ pub(super) async fn record(
 ) -> Result<Recorded, Error> {
     for pause in PAUSES {
         match record_once(app, payment, id, told, also.clone()).await {
-            Err(Error::Fault(error)) => {
+            Err(Error::Busy(error) | Error::Fault(error)) => {
                 tracing::error!(error, transaction = %id, "an answer could not be written down; it is tried again");
                 tokio::time::sleep(pause).await;
             }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Problem, Read},
     provider::PaymentProvider,
 };
@@ -72,7 +72,7 @@ pub async fn attempt_to_pay_for_order(
     let mut asked = None;
     // Each round asks after or ends an attempt that was there before.
     for _ in 0..session::MOST_ROUNDS {
-        let begun = Box::pin(begin(app, &audience, &request, provider, &key, asked)).await;
+        let begun = tried_again(|| Box::pin(begin(app, &audience, &request, provider, &key, asked))).await;
         if let Err(Error::Problem(Problem::OrderAlreadyPaid | Problem::AttemptConflicted)) = &begun {
             // Whoever found out may not have been able to end what was open.
             session::end_leftover(app, request.order_id).await?;

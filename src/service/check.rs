@@ -38,7 +38,7 @@ use entity::outbox;
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use self::row::Rows;
-use crate::db::Database;
+use crate::db::ReadOnlyDatabase;
 
 /// So many rows are looked at at a time; of orders, each with all that hangs on it.
 const PAGE: u64 = 200;
@@ -103,7 +103,7 @@ fn grouped(number: u64) -> String {
 
 /// Looks at everything, and tells each fault as it is found. `now` is what makes something late.
 pub async fn check(
-    db: &Database,
+    db: &ReadOnlyDatabase,
     now: DateTime<Utc>,
     tell: &mut (dyn FnMut(&Finding) + Send),
 ) -> Result<Verdict, DbErr> {

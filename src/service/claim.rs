@@ -14,7 +14,7 @@ use sea_orm::{
 use crate::{
     app::App,
     auth::{Caller, Scope},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Read},
 };
 
@@ -37,17 +37,21 @@ pub async fn claim_anonymous_orders(app: &App, caller: &Caller, claim: Read<Clai
         let row = owner::Entity::find_by_id((anonymous.kind, anonymous.id)).one(app.db.read()).await?;
         return Ok(row.map_or(0, |row| row.order_count.try_into().unwrap_or_default()));
     }
+    tried_again(|| move_orders(app, &anonymous, &user)).await
+}
+
+async fn move_orders(app: &App, anonymous: &Owner, user: &Owner) -> Result<u64, Error> {
     let tx = app.db.begin_write().await?;
-    let moved = lock(&tx, &anonymous).await?;
+    let moved = lock(&tx, anonymous).await?;
     if moved == 0 {
         return Ok(0);
     }
-    let had = lock_or_make(&tx, &user).await?;
+    let had = lock_or_make(&tx, user).await?;
     let now = app.clock.now();
-    tell(&tx, &anonymous, now).await?;
-    merge(&tx, &anonymous, &user, now).await?;
-    set_count(&tx, &anonymous, 0).await?;
-    set_count(&tx, &user, had + moved).await?;
+    tell(&tx, anonymous, now).await?;
+    merge(&tx, anonymous, user, now).await?;
+    set_count(&tx, anonymous, 0).await?;
+    set_count(&tx, user, had + moved).await?;
     tx.commit().await?;
     Ok(moved.try_into().unwrap_or_default())
 }
@@ -61,6 +65,7 @@ async fn tell(tx: &WriteTransaction, anonymous: &Owner, now: DateTime<Utc>) -> R
         [anonymous.id.clone().into(), now.into()],
     );
     tx.execute_raw(told).await?;
+    tx.tells();
     Ok(())
 }
 

@@ -314,6 +314,10 @@ pub(super) async fn lock_rows(tx: &WriteTransaction, ids: &[PaymentId]) -> Resul
 }
 
 pub(super) async fn write(tx: &WriteTransaction, lock: &Model) -> Result<(), DbErr> {
+    if faults::is_broken(Broken::NoLock) {
+        // The writing alone would make others wait.
+        return Ok(());
+    }
     let values = ActiveModel {
         token_hash: Set(lock.token_hash.clone()),
         fencing_number: Set(lock.fencing_number),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Caller, Scope},
-    db::Database,
+    db::{Database, tried_again},
     error::{Error, Problem, Read},
     secret::Secret,
 };
@@ -92,7 +92,12 @@ pub struct Granted {
 /// Locks payments, all or none, in the order of their ids (rule K4). Needs `locks:write`.
 pub async fn lock_payments(app: &App, caller: &Caller, request: Read<LockPayments>) -> Result<Vec<Granted>, Error> {
     caller.require(Scope::LocksWrite)?;
-    let LockPayments { payment_ids, ttl, purpose, expected_versions } = request?;
+    let request = request?;
+    tried_again(|| take(app, &request)).await
+}
+
+async fn take(app: &App, request: &LockPayments) -> Result<Vec<Granted>, Error> {
+    let LockPayments { payment_ids, ttl, purpose, expected_versions } = request;
     let mut wanted: BTreeMap<PaymentId, Option<i32>> = payment_ids.iter().map(|id| (*id, None)).collect();
     for (id, version) in payment_ids.iter().zip(expected_versions.iter().flatten()) {
         wanted.insert(*id, Some(*version));
@@ -105,7 +110,7 @@ pub async fn lock_payments(app: &App, caller: &Caller, request: Read<LockPayment
     for row in &rows {
         let token = Token::random()?;
         let lock =
-            row.take(token.hash(), purpose.clone(), now, ttl).map_err(|busy| locked(row.payment_id, busy, now))?;
+            row.take(token.hash(), purpose.clone(), now, *ttl).map_err(|busy| locked(row.payment_id, busy, now))?;
         write(&tx, &lock).await?;
         taken.push((lock, token));
     }
@@ -125,7 +130,12 @@ pub async fn extend_payment_locks(
     request: Read<ExtendLocks>,
 ) -> Result<Vec<Granted>, Error> {
     caller.require(Scope::LocksWrite)?;
-    let ExtendLocks { locks, ttl } = request?;
+    let request = request?;
+    tried_again(|| extend(app, request.clone())).await
+}
+
+async fn extend(app: &App, request: ExtendLocks) -> Result<Vec<Granted>, Error> {
+    let ExtendLocks { locks, ttl } = request;
     let named: BTreeMap<PaymentId, Token> = locks.into_iter().map(|lock| (lock.payment_id, lock.token)).collect();
     let tx = app.db.begin_write().await?;
     let ids: Vec<PaymentId> = named.keys().copied().collect();
@@ -151,6 +161,10 @@ pub async fn unlock_payments(
 ) -> Result<Vec<PaymentId>, Error> {
     caller.require(Scope::LocksWrite)?;
     let named = request?;
+    tried_again(|| give_back(app, &named)).await
+}
+
+async fn give_back(app: &App, named: &[NamedLock]) -> Result<Vec<PaymentId>, Error> {
     let mut ids: Vec<PaymentId> = named.iter().map(|lock| lock.payment_id).collect();
     ids.sort_unstable();
     ids.dedup();

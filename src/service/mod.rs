@@ -29,11 +29,19 @@
 //! | `session` | what a provider's sessions come to: opened, looked up, cancelled |
 //! | [`operation`] | idempotency keys |
 //! | `outbox` | tell of a change in the transaction that makes it |
+//! | [`change`] | watch what changes |
+//! | [`change_hub`] | read the outbox, and hand changes to who watches |
+//! | `change_tail` | how far it is read, though rows come out of order |
+//! | `change_alarm` | wake whoever reads, at each server |
 //! | [`check`] | verify a whole database |
 
 mod answer;
 pub mod attempt;
 pub mod case;
+pub mod change;
+mod change_alarm;
+pub mod change_hub;
+mod change_tail;
 pub mod check;
 pub mod claim;
 pub mod event;

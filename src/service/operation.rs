@@ -1,7 +1,8 @@
 //! Idempotency keys: a mutation runs once for its caller and key, and what came of it can be had again (rules I1 to I3).
 //!
 //! A key is written in the transaction that writes something else for the first time. So a request that was refused before leaves no key
-//! behind, and a key without its work can't be.
+//! behind, and a key without its work can't be. Nothing prunes them: a key is good for as long as its row is kept, and whoever comes to prune them keeps
+//! those of the last 72 hours at least.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Problem, Read},
     faults::{self, Broken},
 };
@@ -61,45 +61,30 @@ pub async fn create_order(
     let owner_kind = format!("{:?}", new.owner.kind);
     let input = [&owner_kind, &new.owner.id, &digest, &metadata].map(String::as_str);
     let key = Key::new(caller, "createOrder", idempotency_key, &input)?;
-    for _ in 1..NUMBER_TRIES {
-        match create_once(app, &new, &key).await {
-            Err(CreateError::NumberTaken) => {}
-            Err(CreateError::Other(error)) => return Err(error),
-            Ok(order) => return Ok(order),
+    for _ in 0..NUMBER_TRIES {
+        if let Some(order) = tried_again(|| create_once(app, &new, &key)).await? {
+            return Ok(order);
         }
     }
-    create_once(app, &new, &key).await.map_err(|error| match error {
-        CreateError::NumberTaken => Error::Fault("no free order number".into()),
-        CreateError::Other(error) => error,
-    })
+    Err(Error::Fault("no free order number".into()))
 }
 
-enum CreateError {
-    NumberTaken,
-    Other(Error),
-}
-
-impl<E: Into<Error>> From<E> for CreateError {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, CreateError> {
+/// `None` where its number is taken.
+async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Option<Model>, Error> {
     let tx = app.db.begin_write().await?;
     match idempotency::start(&tx, key, app.clock.now(), app.patience()).await? {
         Start::New => {}
         // Work and key are written in one transaction, so what is there is whole.
         Start::Finished(done) | Start::Resumed(done) => {
             let id = done.order_id.ok_or(Error::Fault("a finished createOrder without an order".into()))?;
-            return Ok(by_id(&tx, id).await?.ok_or(Error::missing(id))?);
+            return by_id(&tx, id).await?.ok_or(Error::missing(id)).map(Some);
         }
     }
     let sequence = next_sequence(&tx, &new.owner).await?;
     // Asked once the owner's row is held, so that the order of their orders is that of their times.
     let now = app.clock.now();
     let mut random = [0; 10];
-    getrandom::fill(&mut random).map_err(Error::from)?;
+    getrandom::fill(&mut random)?;
     let order = Model {
         id: OrderId::new(now),
         owner_kind: new.owner.kind,
@@ -121,14 +106,14 @@ async fn create_once(app: &App, new: &NewOrder, key: &Key) -> Result<Model, Crea
     };
     let inserted = Entity::insert(order.clone().into_active_model()).exec_without_returning(&tx).await;
     match inserted {
-        Err(error) if breaks_number(&error) => return Err(CreateError::NumberTaken),
+        Err(error) if breaks_number(&error) => return Ok(None),
         inserted => inserted?,
     };
     let came_to = operation::ActiveModel { order_id: Set(Some(order.id)), ..operation::ActiveModel::default() };
     idempotency::finish(&tx, key, now, None, came_to).await?;
     outbox::tell(&tx, order.id, now, &[(Topic::Order, order.id.uuid())]).await?;
     tx.commit().await?;
-    Ok(order)
+    Ok(Some(order))
 }
 
 fn breaks_number(error: &DbErr) -> bool {
@@ -218,10 +203,15 @@ pub struct CartChange {
 /// Puts another cart in place of the order's (rules O2, O7).
 pub async fn update_order_cart(app: &App, caller: &Caller, change: Read<CartChange>) -> Result<Model, Error> {
     let everybody = caller.require(Scope::OrdersWrite)?;
-    let CartChange { order_id: id, cart, expected_version } = change?;
+    let change = change?;
+    tried_again(|| change_cart(app, &everybody, change.clone())).await
+}
+
+async fn change_cart(app: &App, audience: &Audience, change: CartChange) -> Result<Model, Error> {
+    let CartChange { order_id: id, cart, expected_version } = change;
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    let order = lock(&tx, &everybody, id).await?;
+    let order = lock(&tx, audience, id).await?;
     awaiting_payment(&order)?;
     expect_version(&order, expected_version)?;
     if attempt::open_on(&tx, id).await?.is_some() {

@@ -1,14 +1,20 @@
-//! Tells of a change in the transaction that makes it: what was not committed is never told.
+//! The table of committed changes: told in the transaction that makes them, so that what was not committed is never told.
 
 use chrono::{DateTime, Utc};
 use entity::{
     id::OrderId,
-    outbox::{ActiveModel, Entity, Topic},
+    outbox::{ActiveModel, Entity, Model, Topic},
 };
-use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Statement};
 use uuid::Uuid;
 
-use crate::db::WriteTransaction;
+use super::change_tail::{Gap, Tail};
+use crate::db::{Database, WriteTransaction};
+
+/// The most rows that are read, or removed, at once.
+pub(super) const MOST_ROWS: usize = 1000;
+/// How far back, in ids, whoever begins to read looks for changes that may still be committed: more than are told while one transaction lives.
+const LOOK_BACK: i64 = 50_000;
 
 /// Notes that these belonging to one order changed.
 pub async fn tell(
@@ -24,5 +30,70 @@ pub async fn tell(
         created_at: Set(now),
         ..ActiveModel::default()
     });
-    Entity::insert_many(rows).exec_without_returning(tx).await.map(|_| ())
+    Entity::insert_many(rows).exec_without_returning(tx).await?;
+    tx.tells();
+    Ok(())
+}
+
+/// Where the table ends now, and what is missing before.
+///
+/// PostgreSQL gives a row its id before it is committed, so that a lower one may come after a higher one. SQLite has one writer, and no gaps.
+pub(super) async fn end(db: &Database) -> Result<Tail, DbErr> {
+    let (db, backend) = (db.read(), db.read().get_database_backend());
+    let newest = Statement::from_string(backend, "SELECT COALESCE(MAX(id), 0) AS id FROM outbox");
+    let newest: i64 = match db.query_one_raw(newest).await? {
+        Some(row) => row.try_get("", "id")?,
+        None => 0,
+    };
+    if backend != DbBackend::Postgres {
+        return Ok(Tail::new(newest, vec![]));
+    }
+    let from = newest.saturating_sub(LOOK_BACK).max(0);
+    let gaps = Gap::find_by_statement(Statement::from_sql_and_values(
+        backend,
+        "SELECT before + 1 AS first, id - 1 AS last
+        FROM (SELECT id, lag(id, 1, $1) OVER (ORDER BY id) AS before FROM outbox WHERE id > $1 AND id <= $2) AS neighbours
+        WHERE id > before + 1
+        ORDER BY id",
+        [from.into(), newest.into()],
+    ));
+    Ok(Tail::new(newest, gaps.all(db).await?))
+}
+
+/// The changes that this reader has not seen yet, by their ids: the first [`MOST_ROWS`]. Of one order, none comes before an earlier one, because all
+/// are read as of one moment.
+pub(super) async fn unseen(db: &Database, tail: &Tail) -> Result<Vec<Model>, DbErr> {
+    let (db, backend) = (db.read(), db.read().get_database_backend());
+    let newer = "SELECT id, topic, order_id, subject_id, created_at FROM outbox WHERE id > $1";
+    let late = "SELECT o.id, o.topic, o.order_id, o.subject_id, o.created_at
+        FROM unnest($2::text::bigint[], $3::text::bigint[]) AS gap (first, last)
+        JOIN outbox AS o ON o.id BETWEEN gap.first AND gap.last";
+    let statement = match tail.gaps() {
+        [] => {
+            let sql = format!("{newer} ORDER BY id LIMIT {MOST_ROWS}");
+            Statement::from_sql_and_values(backend, sql, [tail.last().into()])
+        }
+        gaps => {
+            let sql = format!("{newer} UNION ALL {late} ORDER BY id LIMIT {MOST_ROWS}");
+            let array = |bound: fn(&Gap) -> i64| {
+                let bounds: Vec<String> = gaps.iter().map(|gap| bound(gap).to_string()).collect();
+                format!("{{{}}}", bounds.join(","))
+            };
+            let values = [tail.last().into(), array(|gap| gap.first).into(), array(|gap| gap.last).into()];
+            Statement::from_sql_and_values(backend, sql, values)
+        }
+    };
+    Entity::find().from_raw_sql(statement).all(db).await
+}
+
+/// Removes what is older than this, a few rows at most; gives how many there were.
+pub(super) async fn prune(db: &Database, before: DateTime<Utc>) -> Result<u64, DbErr> {
+    let tx = db.begin_write().await?;
+    let oldest = format!(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT {MOST_ROWS}) AND created_at < $1"
+    );
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), oldest, [before.into()]);
+    let removed = tx.execute_raw(statement).await?.rows_affected();
+    tx.commit().await?;
+    Ok(removed)
 }

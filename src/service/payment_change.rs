@@ -31,7 +31,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Problem, Read},
 };
 
@@ -59,10 +59,14 @@ pub async fn create_payment(
     let new = new?;
     let provider = app.providers.named(&new.provider).ok_or_else(|| Problem::unknown_provider(&new.provider))?;
     let key = key(caller, &new, idempotency_key)?;
+    tried_again(|| Box::pin(create(app, &everybody, provider.name(), new.clone(), &key))).await
+}
+
+async fn create(app: &App, audience: &Audience, provider: &str, new: NewPayment, key: &Key) -> Result<Booked, Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
-    let order = order::lock(&tx, &everybody, new.order_id).await?;
-    match operation::start(&tx, &key, now, app.patience()).await? {
+    let order = order::lock(&tx, audience, new.order_id).await?;
+    match operation::start(&tx, key, now, app.patience()).await? {
         Start::New => {}
         // Work and key are written in one transaction, so what is there is whole.
         Start::Finished(done) | Start::Resumed(done) => {
@@ -78,7 +82,7 @@ pub async fn create_payment(
     let payment = Model {
         id: PaymentId::new(now),
         order_id: order.id,
-        provider: provider.name().to_owned(),
+        provider: provider.to_owned(),
         status: Status::Active,
         amount_minor: new.amount.minor(),
         currency: new.amount.currency(),
@@ -90,7 +94,7 @@ pub async fn create_payment(
     insert(&tx, &payment, Some(new.method_token)).await?;
     let (order_id, payment_id) = (Set(Some(order.id)), Set(Some(payment.id)));
     let came_to = kept::ActiveModel { order_id, payment_id, ..kept::ActiveModel::default() };
-    operation::finish(&tx, &key, now, None, came_to).await?;
+    operation::finish(&tx, key, now, None, came_to).await?;
     outbox::tell(&tx, order.id, now, &[(Topic::Payment, payment.id.uuid())]).await?;
     tx.commit().await?;
     Ok(Booked { payment, entries: vec![] })
@@ -132,7 +136,7 @@ pub async fn update_payment(app: &App, caller: &Caller, change: Read<PaymentChan
     let change = change?;
     let payment = payments::by_id(app.db.read(), change.payment_id).await?;
     if change.amount.is_none() {
-        return update_display(app, &payment, change).await;
+        return tried_again(|| update_display(app, &payment, change.clone())).await;
     }
     let lease = Box::pin(recovery::enter(app, &payment, change.lock_token.as_ref(), "updatePayment")).await?;
     ending(app, &lease, update(app, &payment, change, &lease)).await

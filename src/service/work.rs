@@ -28,7 +28,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Audience, Caller},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Problem, Read},
 };
 
@@ -72,7 +72,7 @@ pub(super) async fn run(
         return work.replay(app.db.read(), &done).await;
     }
     // On the heap, step by step: together they would be too much for a thread's stack in a debug build.
-    match Box::pin(work.begin(None)).await? {
+    match tried_again(|| Box::pin(work.begin(None))).await? {
         Begun::Done(done) => Ok(*done),
         Begun::Send { lease, ids, again } => {
             work.under(lease, async |lease| Box::pin(work.send(lease, &ids, again)).await).await
@@ -116,7 +116,7 @@ impl Work<'_> {
 
     async fn settle_and_send(&self, lease: &Lease, unanswered: &[Model]) -> Result<Transacted, Error> {
         recovery::settle(self.app, &self.payment, unanswered, lease).await?;
-        match Box::pin(self.begin(Some(lease))).await? {
+        match tried_again(|| Box::pin(self.begin(Some(lease)))).await? {
             Begun::Send { ids, again, .. } => Box::pin(self.send(lease, &ids, again)).await,
             Begun::Done(done) => {
                 lease::leave(self.app, lease).await;

@@ -7,6 +7,7 @@ use crate::support::{Actor, Known, News, Payment, Shop, euros, outcome, tea, wit
 
 on_each_database![
     who_may_do_what,
+    who_may_watch_what,
     a_denied_mutation_changes_nothing,
     a_scope_in_a_shoppers_token_gives_nothing,
     a_viewer_is_told_who_they_are,
@@ -48,6 +49,9 @@ pub const OPERATIONS: [&str; 33] = [
     "unlockPayments",
     "resolveReconciliationCase",
 ];
+
+/// Every field of Subscription.
+pub const SUBSCRIPTIONS: [&str; 3] = ["orderUpdated", "paymentAttemptUpdated", "paymentUpdated"];
 
 /// What is ada's, and what can be done to it.
 pub struct World {
@@ -163,6 +167,22 @@ impl World {
     }
 }
 
+impl World {
+    /// What becomes of watching what ada owns, in a word.
+    pub async fn watched(&self, actor: &Actor, subscription: &str) -> String {
+        let (argument, id) = match subscription {
+            "orderUpdated" => ("orderId", &self.known.order),
+            "paymentAttemptUpdated" => ("attemptId", &self.known.attempt),
+            _ => ("paymentId", &self.known.payment),
+        };
+        let mut socket = actor.watches(&format!("{subscription}({argument}: $id)"), id, "id").await;
+        match outcome(&socket.payload().await).as_str() {
+            "NOT_FOUND" => "nothing".to_owned(),
+            word => word.to_owned(),
+        }
+    }
+}
+
 /// An order that costs nothing, so that it may be marked paid.
 async fn free_order(shop: &Shop) -> String {
     let sample = json!({ "sku": "SAMPLE", "name": "Sample", "quantity": 1, "unitPrice": "0" });
@@ -235,6 +255,31 @@ async fn who_may_do_what(shop: Shop) {
         extendPaymentLocks         ok: locks:write
         unlockPayments             ok: locks:write
         resolveReconciliationCase  ok: payments:reconcile
+        ");
+    }
+}
+
+// rules A2, A3: as above
+async fn who_may_watch_what(shop: Shop) {
+    let world = World::of(&shop).await;
+
+    let mut table = String::new();
+    for subscription in SUBSCRIPTIONS {
+        let mut words = vec![];
+        for (name, actor) in actors(&shop) {
+            match world.watched(&actor, subscription).await.as_str() {
+                "FORBIDDEN" => {}
+                word => words.push(format!("{name}: {word}")),
+            }
+        }
+        table += &format!("{subscription:<21} {}\n", words.join(", "));
+    }
+
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(table, @r"
+        orderUpdated          ada: ok, bob: nothing, guest: nothing, orders:read: ok, auditor: ok
+        paymentAttemptUpdated ada: ok, bob: nothing, guest: nothing, orders:read: ok, auditor: ok
+        paymentUpdated        ada: ok, bob: nothing, guest: nothing, orders:read: ok, auditor: ok
         ");
     }
 }

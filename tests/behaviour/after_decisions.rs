@@ -224,7 +224,7 @@ async fn money_whose_room_is_taken_is_not_accepted_and_may_be_given_back(shop: S
     assert_eq!(outcome_of(&shop.checkout().sells(&payment, "29.90").await), "FAILED 29.90");
     assert_eq!(outcome_of(&shop.checkout().sells(&payment, "29.90").await), "SUCCEEDED 29.90");
     let failed = shop.back_office().sees_transactions(&payment).await.remove(0)["reference"].take();
-    Database::of_file(&url).carries_out(failed.as_str().expect("a reference")).await;
+    Database::at(&url).carries_out(failed.as_str().expect("a reference")).await;
     shop.hears_of_transaction(&failed, "succeeded", 2990).await;
     let case = shop.newest_case().await;
 

@@ -179,6 +179,18 @@ impl Page<'_> {
     }
 }
 
+impl Page<'_> {
+    /// Waits until the answer that is shown holds this text, without asking anew.
+    async fn shows(&self, until: &str) -> Value {
+        let answer = format!(
+            "const text = document.querySelector('.graphiql-response .CodeMirror')?.CodeMirror.getValue();
+             return text?.includes({until:?}) ? text : null"
+        );
+        let text = self.0.wait_for(&format!("an answer with {until}"), &answer).await;
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    }
+}
+
 /// What GraphiQL is told if it is faster than itself: it sends the name of the tab before.
 const NOT_YET: &str = "Unknown operation named";
 
@@ -203,6 +215,8 @@ async fn the_story_is_played_from_graphiql_to_an_order_that_is_paid() {
     page.play("Ada (user)").await;
     let attempted = page.run("AttemptToPay", "redirectUrl").await;
     assert_eq!(attempted["data"]["attemptToPayForOrder"]["attempt"]["status"], "PENDING");
+    let watched = page.run("OrderUpdated", "amountDue").await;
+    assert_eq!(watched["data"]["orderUpdated"]["status"], "AWAITING_PAYMENT");
     browser.click("#pay-link").await;
     let windows = browser.windows().await;
     browser.switch_to(windows.last().unwrap()).await;
@@ -210,6 +224,8 @@ async fn the_story_is_played_from_graphiql_to_an_order_that_is_paid() {
     browser.wait_for("the way back", "return location.search.startsWith('?returned')").await;
 
     browser.switch_to(windows.first().unwrap()).await;
+    let watched = page.shows("PAID").await;
+    assert_eq!(watched["data"]["orderUpdated"]["amountDue"]["amount"], "0.00");
     let now = page.run("OrderNow", "amountDue").await;
     assert_eq!(now["data"]["order"]["status"], "PAID");
     assert_eq!(now["data"]["order"]["amountDue"]["amount"], "0.00");

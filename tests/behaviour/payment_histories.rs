@@ -113,6 +113,8 @@ async fn whatever_happens_the_books_agree(shop: Shop) {
         payments.extend(history.play(&format!("ORDERPAY_TEST_SEED={seed}")).await);
     }
     shop.books_agree(&payments.iter().collect::<Vec<_>>()).await;
+    // What nobody came back for, with its key, the reconciler ends.
+    shop.reconciles().await;
     shop.is_sound().await;
 }
 

@@ -32,7 +32,7 @@ impl Bank {
     async fn of(shop: &Shop) -> Self {
         let url = fresh_file("bank");
         let shop = shop.second(&["--sandbox-database-url", &url]).await;
-        Self { shop, books: Database::of_file(&url) }
+        Self { shop, books: Database::at(&url) }
     }
 
     async fn changes(&self, sql: &str) {

@@ -1,19 +1,21 @@
 //! Several processes on one database: the truth is in the database, and none of them is needed.
 
-use std::thread;
+use std::{fs, thread, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::{
     Engine, News, Shop, code, eventually, fresh_file,
-    mall::{Mall, serve},
+    mall::{Mall, serve, to_serve},
     process::Process,
     run,
+    setting::{fresh, setting},
 };
 
 on_each_database![
     two_servers_migrate_an_empty_database_at_once,
+    a_server_that_dies_while_it_migrates_leaves_all_to_the_next,
     an_order_is_paid_across_processes,
     one_key_at_two_servers_makes_one_order,
     clicks_at_two_servers_open_one_session,
@@ -65,15 +67,42 @@ fn a_server_that_is_told_to_end_finishes_what_runs() {
     });
 }
 
-async fn two_servers_migrate_an_empty_database_at_once(shop: Shop) {
-    shop.stop().await;
-    let url = match shop.engine() {
+/// A database with nothing in it: its address.
+async fn empty(shop: &Shop) -> String {
+    match shop.engine() {
         Engine::Sqlite => fresh_file("empty"),
         Engine::Postgres => {
             shop.database().await.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
             shop.database_url().to_owned()
         }
-    };
+    }
+}
+
+async fn a_server_that_dies_while_it_migrates_leaves_all_to_the_next(shop: Shop) {
+    shop.stop().await;
+    let log = setting().directory.join(fresh("points-"));
+    let mut first = to_serve(&empty(&shop).await, NOWHERE, &[]);
+    first.env("ORDERPAY_CRASH_LOG", &log);
+    drop(Process::of(first));
+    let points = fs::read_to_string(&log).expect("its log");
+    let points: Vec<&str> = points.lines().filter(|point| point.contains("commit")).collect();
+    assert!(points.len() >= 2, "{points:?}");
+
+    for point in points {
+        let url = empty(&shop).await;
+        let mut dying = to_serve(&url, NOWHERE, &[]);
+        dying.env("ORDERPAY_CRASH_AT", point);
+        assert!(Process::dared(dying, Duration::from_secs(30)).is_err(), "it does not die {point}");
+        let next = serve(&url, NOWHERE);
+
+        let ready = shop.client().get(format!("{}/readyz", next.url)).send().await.unwrap();
+        assert_eq!(ready.status(), 200, "{point}");
+    }
+}
+
+async fn two_servers_migrate_an_empty_database_at_once(shop: Shop) {
+    shop.stop().await;
+    let url = empty(&shop).await;
 
     let starting = [(); 2].map(|()| {
         let url = url.clone();

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orderpay::clock::Clock;
 use serde_json::{Value, json};
 use tokio::{
     sync::Semaphore,
@@ -19,7 +18,9 @@ use tokio::{
 };
 
 use crate::support::{
-    Engine, Payment, Shop, euros,
+    Engine, Payment, Shop,
+    dice::{Dice, seed},
+    euros,
     mall::{Mall, serve_with},
     outcome,
     process::Process,
@@ -34,36 +35,6 @@ const LIVE: usize = 8;
 const WORKERS: usize = 20;
 /// However bad the machine: a storm ends.
 const LONGEST: Duration = Duration::from_secs(120);
-
-/// Numbers that come again with the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn pick<T: Clone>(&mut self, all: &[T]) -> T {
-        let at = self.below(all.len() as u64);
-        all[usize::try_from(at).expect("a place")].clone()
-    }
-
-    fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
-    }
-}
-
-/// A new seed each time, which is told.
-fn seed(storm: &str) -> u64 {
-    let seed = Clock::System.now().timestamp_micros().unsigned_abs();
-    say(&format!("{storm}: seed {seed}"));
-    seed
-}
 
 /// Everything that the workers and the weather share.
 struct Storm {
@@ -94,19 +65,8 @@ impl Storm {
 
     /// Asks one of the servers for a mutation: its answer in one word, and its payload. A connection that is cut is an answer too.
     async fn asks(&self, dice: &mut Dice, mutation: &str, input: Value, selection: &str) -> (String, Value) {
-        let kind = match mutation {
-            "createOrder" | "createPayment" => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
-            _ => "TransactionInput".to_owned(),
-        };
-        let document =
-            format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} problem {{ code }} }} }}");
         let shop = dice.pick(&self.shops.lock().unwrap().clone());
-        let request = shop.client().post(shop.url("/graphql")).bearer_auth(all_powerful(&shop).token());
-        let body = json!({ "query": document, "variables": { "input": input } });
-        let answer: Option<Value> = match request.json(&body).send().await {
-            Ok(answer) => answer.json().await.ok(),
-            Err(_) => None,
-        };
+        let answer = all_powerful(&shop).dares(mutation, input, selection, LONGEST).await;
         let Some(mut answer) = answer else {
             // Whoever listened there is gone; another will.
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -251,7 +211,8 @@ async fn hangs_now_and_then(
 #[test]
 fn servers_that_hang_at_random_charge_nobody_twice() {
     run(Engine::Postgres, async |shop| {
-        let seed = seed("a storm of hanging servers");
+        let seed = seed();
+        say(&format!("a storm of hanging servers: seed {seed}"));
         let Mall { sandbox, servers, shops } = Mall::<3>::open_with(&shop, &SETTINGS).await;
         shop.hires_an_auditor().await;
         let (storm, begun) = (Storm::over(&shops), Instant::now());
@@ -319,7 +280,8 @@ async fn kills(
 #[test]
 fn servers_that_are_killed_at_random_on_one_file_charge_nobody_twice() {
     run(Engine::Sqlite, async |shop| {
-        let seed = seed("a storm of killed servers");
+        let seed = seed();
+        say(&format!("a storm of killed servers: seed {seed}"));
         let Mall { sandbox, servers, shops } = Mall::<3>::open_with(&shop, &SETTINGS).await;
         shop.hires_an_auditor().await;
         let (storm, begun) = (Storm::over(&shops), Instant::now());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     decisions::table,
-    support::{Database, News, Payment, Shop, fresh_file, outcome_of},
+    support::{Database, News, Payment, Shop, fresh_file, news_of_transaction, outcome_of},
 };
 
 on_each_database![
@@ -55,7 +55,7 @@ async fn one_cent_less(shop: &Shop, bank: &Database, mutation: &str) -> Payment 
 /// The shop, with a provider of its own whose books a test may change.
 async fn with_a_bank(shop: &Shop) -> (Shop, Database) {
     let url = fresh_file("bank");
-    (shop.second(&["--sandbox-database-url", &url]).await, Database::of_file(&url))
+    (shop.second(&["--sandbox-database-url", &url]).await, Database::at(&url))
 }
 
 /// An order of ada's on one of whose transactions there is such a case.
@@ -163,7 +163,8 @@ async fn mismatch_dispute(shop: &Shop, bank: &Database, name: &str) -> String {
         "AMOUNT_MISMATCH of a hold" => one_cent_less(shop, bank, "authorizePayment").await.order,
         "CURRENCY_MISMATCH of a sale" => {
             let (payment, reference) = unanswered_sale(shop).await;
-            shop.hears_of_transaction_in(&reference, "succeeded", 2990, "USD").await;
+            let told = news_of_transaction("evt_in_dollars", &reference, "succeeded", 2990).replace("EUR", "USD");
+            assert_eq!(shop.webhook(&told).await, 204);
             payment.order
         }
         other => panic!("{other}"),

@@ -6,7 +6,7 @@ use orderpay::auth::Scope;
 use serde_json::json;
 
 use crate::{
-    access::{OPERATIONS, World, actors},
+    access::{OPERATIONS, SUBSCRIPTIONS, World, actors},
     support::{Actor, Shop},
 };
 
@@ -14,6 +14,7 @@ on_each_database![
     everything_that_can_be_asked_or_done_is_in_the_table_of_who_may,
     a_mutation_is_shown_to_whoever_may_use_it,
     a_query_is_shown_to_whoever_may_use_it,
+    a_subscription_is_shown_to_whoever_may_use_it,
     the_ledger_is_shown_to_auditors,
     cases_are_shown_to_whoever_decides_them,
     what_only_services_use_is_not_there_for_a_shopper,
@@ -52,6 +53,8 @@ async fn everything_that_can_be_asked_or_done_is_in_the_table_of_who_may(shop: S
     for of in ["Query", "Mutation"] {
         assert_eq!(fields(&everything, of).await, in_the_table(of));
     }
+    let subscriptions = fields(&everything, "Subscription").await;
+    assert_eq!(subscriptions.iter().map(String::as_str).collect::<Vec<_>>(), SUBSCRIPTIONS);
 }
 
 /// Each actor sees exactly those fields of Query or of Mutation that are not FORBIDDEN to them.
@@ -76,6 +79,17 @@ async fn a_mutation_is_shown_to_whoever_may_use_it(shop: Shop) {
 
 async fn a_query_is_shown_to_whoever_may_use_it(shop: Shop) {
     shown_is_allowed(&shop, "Query").await;
+}
+
+async fn a_subscription_is_shown_to_whoever_may_use_it(shop: Shop) {
+    let world = World::of(&shop).await;
+    for (name, actor) in actors(&shop) {
+        let shown = fields(&actor, "Subscription").await;
+        for subscription in SUBSCRIPTIONS {
+            let allowed = world.watched(&actor, subscription).await != "FORBIDDEN";
+            assert_eq!(shown.contains(subscription), allowed, "{subscription}, {name}");
+        }
+    }
 }
 
 /// What speaks of single transactions.

@@ -2,7 +2,8 @@
 // It needs no build step. GraphiQL and React come as globals, from this server or from the public address.
 import { examplesAsTabs, forgetTabs, storage } from './tabs.js';
 import { remember, remembered, fillIn } from './memory.js';
-import { send } from './send.js';
+import { isSubscription, send } from './send.js';
+import { subscribe } from './subscribe.js';
 
 const settings = JSON.parse(document.getElementById('orderpay-settings').textContent);
 const element = (id) => document.getElementById(id);
@@ -67,7 +68,8 @@ function fetcherFor(token) {
     const { variables, missing } = fillIn(request.variables);
     if (missing) return { errors: [{ message: `${missing} is not known yet: run an example before this one that answers with it.` }] };
     const headers = { ...authorization, ...options.headers };
-    return send(settings.endpoint, { ...request, variables }, headers, options.documentAST, (answer) => {
+    const ask = isSubscription(options.documentAST, request.operationName) ? subscribe : send;
+    return ask(settings.endpoint, { ...request, variables }, headers, (answer) => {
       if (request.operationName === 'IntrospectionQuery') return;
       remember(answer.data);
       showRemembered();

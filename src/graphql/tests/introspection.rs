@@ -108,6 +108,22 @@ async fn a_scope_shows_its_own_mutations_and_no_others() {
 
 // rules A3, A4
 #[tokio::test]
+async fn subscriptions_are_shown_to_whoever_may_read_orders() {
+    for scope in Scope::ALL {
+        let types = introspected(service(&[scope])).await;
+        let subscription = types.iter().find(|it| it["name"] == "Subscription");
+        let names: Vec<&str> = subscription
+            .into_iter()
+            .flat_map(|it| each(it, "fields"))
+            .filter_map(|field| field["name"].as_str())
+            .collect();
+        let all: &[&str] = &["orderUpdated", "paymentAttemptUpdated", "paymentUpdated"];
+        assert_eq!(names, if scope == Scope::OrdersRead { all } else { &[] }, "{scope}");
+    }
+}
+
+// rules A3, A4
+#[tokio::test]
 async fn nobody_but_an_auditor_is_told_that_there_are_transactions() {
     let ledger = ["PaymentTransaction", "TransactionKind", "TransactionManagementState"];
     let but_audit: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| *scope != Scope::PaymentsAudit).collect();

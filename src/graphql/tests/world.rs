@@ -16,6 +16,7 @@ use entity::{
     transaction::{self, ProviderReference},
 };
 use sea_orm::{EntityTrait, IntoActiveModel};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
@@ -24,7 +25,11 @@ use crate::{
     config::ReturnOrigins,
     db::Database,
     provider::Providers,
-    service::order::{NewOrder, create_order},
+    service::{
+        change::Changes,
+        change_hub,
+        order::{NewOrder, create_order},
+    },
 };
 
 pub fn service(scopes: &[Scope]) -> Caller {
@@ -111,9 +116,8 @@ pub async fn app() -> Arc<App> {
     let provider_timeout = std::time::Duration::from_secs(1);
     let return_origins = ReturnOrigins::Loopback;
     let payment_lock_ttl = std::time::Duration::from_secs(10);
-    let checks = Schedule::usual();
-    let app =
-        App { db, clock: Clock::default(), providers, return_origins, provider_timeout, checks, payment_lock_ttl };
+    let (clock, changes, checks) = (Clock::default(), Changes::default(), Schedule::usual());
+    let app = App { db, clock, providers, changes, return_origins, provider_timeout, checks, payment_lock_ttl };
     for (key, quantity) in [("1", 1), ("2", 2)] {
         let currency = "KWD".parse().unwrap();
         let zero = Money::zero(currency);
@@ -126,5 +130,7 @@ pub async fn app() -> Arc<App> {
         let order = create_order(&app, &checkout(), Ok(new), key).await.unwrap();
         add_payment(&app, &order).await;
     }
-    Arc::new(app)
+    let app = Arc::new(app);
+    tokio::spawn(change_hub::run(Arc::clone(&app), CancellationToken::new()));
+    app
 }

@@ -154,7 +154,7 @@ async fn a_snapshot_is_of_one_moment_and_writes_nothing(shop: Shop) {
         let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), sql)).await.unwrap().unwrap();
         row.try_get::<i64>("", "n").unwrap()
     };
-    let db = orderpay::db::Database::open_to_look(shop.database_url()).await.unwrap();
+    let db = orderpay::db::ReadOnlyDatabase::open(shop.database_url()).await.unwrap();
     let snapshot = db.begin_snapshot().await.unwrap();
     assert_eq!(orders(&snapshot).await, 0);
 

@@ -1,6 +1,8 @@
 //! Somebody who makes requests: with a token, over HTTP.
 
-use chrono::Duration;
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use orderpay::{
     auth::{CallerKind, Claims, mint},
     secret::Secret,
@@ -32,7 +34,7 @@ impl Actor {
             sub: id.to_owned(),
             kind,
             scope: (!scope.is_empty()).then(|| scope.to_owned()),
-            exp: (shop.now() + Duration::hours(1)).timestamp(),
+            exp: (shop.now() + TimeDelta::hours(1)).timestamp(),
             nbf: None,
             iat: None,
             iss: None,
@@ -66,7 +68,7 @@ impl Actor {
     /// The status and the body of what is answered to these very bytes.
     pub async fn sends(&self, body: String) -> (u16, String) {
         // Nothing happens at the same time as something else: what is newer has a later time.
-        self.shop.moves_time_by(Duration::milliseconds(1));
+        self.shop.moves_time_by(TimeDelta::milliseconds(1));
         let mut request = self.shop.client().post(self.shop.url("/graphql")).body(body);
         request = request.header("content-type", "application/json");
         if !self.token.is_empty() {
@@ -96,17 +98,14 @@ impl Actor {
 
     /// The whole answer to a mutation, of whose payload `selection` and the problem are asked for.
     pub async fn tries(&self, mutation: &str, input: Value, selection: &str) -> Value {
-        let kind = match mutation {
-            "authorizePayment"
-            | "authorizeAndCapturePayment"
-            | "capturePayment"
-            | "reverseAuthorization"
-            | "refundPayment"
-            | "creditPayment" => "TransactionInput".to_owned(),
-            _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
-        };
-        let document = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} {PROBLEM} }} }}");
-        self.asks(&document, json!({ "input": input })).await
+        self.asks(&document(mutation, selection), json!({ "input": input })).await
+    }
+
+    /// The same; `None` where the connection breaks off, or there is no answer in time.
+    pub async fn dares(&self, mutation: &str, input: Value, selection: &str, time: Duration) -> Option<Value> {
+        let body = json!({ "query": document(mutation, selection), "variables": { "input": input } });
+        let request = self.shop.client().post(self.shop.url("/graphql")).bearer_auth(&self.token);
+        request.json(&body).timeout(time).send().await.ok()?.json().await.ok()
     }
 
     /// The payload of a mutation that is answered without errors.
@@ -115,6 +114,20 @@ impl Actor {
         assert_eq!(answer.get("errors"), None, "{mutation}");
         answer["data"][mutation].take()
     }
+}
+
+/// The document of one mutation.
+fn document(mutation: &str, selection: &str) -> String {
+    let kind = match mutation {
+        "authorizePayment"
+        | "authorizeAndCapturePayment"
+        | "capturePayment"
+        | "reverseAuthorization"
+        | "refundPayment"
+        | "creditPayment" => "TransactionInput".to_owned(),
+        _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
+    };
+    format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {selection} {PROBLEM} }} }}")
 }
 
 /// The code of a payload's problem, or null.

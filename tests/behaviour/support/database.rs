@@ -15,12 +15,18 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite") { Self::Sqlite } else { Self::Postgres }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Database {
     pub engine: Engine,
     pub url: String,
     /// The file, or the database's name on its server.
-    name: String,
+    pub name: String,
 }
 
 impl Database {
@@ -46,9 +52,9 @@ impl Database {
         }
     }
 
-    /// A SQLite database that is somebody else's.
-    pub fn of_file(url: &str) -> Self {
-        Self { engine: Engine::Sqlite, url: url.to_owned(), name: String::new() }
+    /// One in a place that the test made itself, and that ends with the test.
+    pub fn at(url: &str) -> Self {
+        Self { engine: Engine::of(url), url: url.to_owned(), name: String::new() }
     }
 
     /// As the sandbox's books: what it had declined under this reference it has carried out.
@@ -83,10 +89,7 @@ impl Database {
 
     /// A look into the database beside the server's own.
     pub async fn look(&self) -> Look {
-        let mut options = ConnectOptions::new(&self.url);
-        options.max_connections(1).sqlx_logging(false);
-        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
-        Look { engine: self.engine, connection }
+        Look::at(&self.url).await
     }
 }
 
@@ -97,6 +100,14 @@ pub struct Look {
 }
 
 impl Look {
+    /// A look into the database at this address.
+    pub async fn at(url: &str) -> Self {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.expect("the database opens");
+        Self { engine: Engine::of(url), connection }
+    }
+
     pub async fn run(&self, sql: &str) {
         self.connection.execute_unprepared(sql).await.expect(sql);
     }
@@ -116,6 +127,30 @@ impl Look {
                     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
                 self.number(sql).await == 0
             }
+        }
+    }
+
+    /// An order's id as SQL has it.
+    pub fn id_of(&self, order: &str) -> String {
+        let uuid = order.trim_start_matches("ord_");
+        match self.engine {
+            Engine::Sqlite => format!("x'{}'", uuid.replace('-', "")),
+            Engine::Postgres => format!("'{uuid}'"),
+        }
+    }
+
+    /// Changes an order so many times past all servers, each time in a transaction of its own: nobody is told but by the table.
+    pub async fn changes(&self, order: &str, times: usize) {
+        let (begin, id) = (if self.engine == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }, self.id_of(order));
+        for _ in 0..times {
+            self.run(&format!(
+                "{begin};
+                UPDATE orders SET version = version + 1 WHERE id = {id};
+                INSERT INTO outbox (topic, order_id, subject_id, created_at)
+                SELECT 'ORDER', id, id, created_at FROM orders WHERE id = {id};
+                COMMIT"
+            ))
+            .await;
         }
     }
 

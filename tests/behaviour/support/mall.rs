@@ -1,7 +1,9 @@
 //! Several servers on one database, and the payment provider as a process of its own.
 
+use std::process::Command;
+
 use super::{
-    process::Process,
+    process::{Process, orderpay},
     setting::fresh_file,
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
 };
@@ -44,6 +46,11 @@ pub fn serve(database_url: &str, sandbox_url: &str) -> Process {
 
 /// One with other settings; `settings` are flags.
 pub fn serve_with(database_url: &str, sandbox_url: &str, settings: &[&str]) -> Process {
+    Process::of(to_serve(database_url, sandbox_url, settings))
+}
+
+/// The command that starts one.
+pub fn to_serve(database_url: &str, sandbox_url: &str, settings: &[&str]) -> Command {
     let usual = [
         "--database-url",
         database_url,
@@ -57,5 +64,5 @@ pub fn serve_with(database_url: &str, sandbox_url: &str, settings: &[&str]) -> P
         WEBHOOK_SECRET,
         "--return-origins=https://shop.example",
     ];
-    Process::start(&[&usual, settings, &["serve"]].concat())
+    orderpay(&[&usual, settings, &["serve"]].concat())
 }

@@ -3,17 +3,23 @@
 mod actor;
 mod acts;
 mod auditor;
-mod books;
+pub mod books;
 mod cases;
-mod database;
+pub mod cluster;
+pub mod database;
+pub mod dice;
+pub mod disk;
 pub mod gate;
 pub mod mall;
 mod news;
 mod pay;
 mod postgres;
 pub mod process;
-mod setting;
-mod shop;
+mod programs;
+pub mod proxy;
+pub mod setting;
+pub mod shop;
+mod socket;
 mod sound;
 pub mod track;
 
@@ -25,9 +31,10 @@ pub use self::{
     books::{cents, charged, of_cents},
     database::{Database, Engine},
     news::News,
-    pay::{Payment, euros, outcome_of, sums, with},
-    setting::{fresh_file, say},
+    pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
+    setting::{fresh, fresh_file, say, setting},
     shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+    socket::{Heard, Socket},
 };
 
 /// Makes `name::sqlite` and `name::postgres` of each `async fn name(shop: Shop)`. A test that is not in its file's list is dead code, which
@@ -50,13 +57,18 @@ macro_rules! on_each_database {
 
 /// Runs one test on one database: its own, made before and removed after, whatever becomes of the test. Nothing is wrong with what it leaves.
 pub fn run(engine: Engine, test: impl AsyncFnOnce(Shop)) {
+    run_with(engine, &[], test);
+}
+
+/// The same in a shop with other settings; `settings` are flags.
+pub fn run_with(engine: Engine, settings: &[&str], test: impl AsyncFnOnce(Shop)) {
     let Some(database) = Database::make(engine) else {
         return;
     };
     let runtime = runtime();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let shop = Shop::open(database.clone()).await;
+            let shop = Shop::open_with(database.clone(), settings).await;
             test(shop.clone()).await;
             shop.stop().await;
             shop.was_left_sound().await;

@@ -50,6 +50,22 @@ pub fn sums(summary: &Value) -> [&str; 4] {
         .map(|sum| summary[sum]["amount"].as_str().unwrap_or("-"))
 }
 
+/// What the provider says of a transaction, in the words of its webhook.
+pub fn news_of_transaction(event_id: &str, reference: &Value, status: &str, cents: i64) -> String {
+    let moved = status == "succeeded";
+    let failure = json!({ "code": "card_declined", "message": "Declined.", "decline": "soft" });
+    let transaction = json!({
+        "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": "EUR", "status": status,
+        "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some("EUR"), "amount_released": null,
+        "failure": if status == "failed" { failure } else { Value::Null },
+    });
+    json!({
+        "id": event_id, "type": format!("transaction.{status}"),
+        "created_at": "2026-11-21T09:30:00.000Z", "data": { "transaction": transaction },
+    })
+    .to_string()
+}
+
 impl Actor {
     /// The payload of `createPayment`.
     pub async fn makes_payment(&self, order: &str, amount: Value, method: &str) -> Value {
@@ -223,23 +239,8 @@ impl Shop {
 
     /// The provider tells of a transaction, by our reference: `pending`, `succeeded` or `failed`, about so many cents. It is acknowledged.
     pub async fn hears_of_transaction(&self, reference: &Value, status: &str, cents: i64) {
-        self.hears_of_transaction_in(reference, status, cents, "EUR").await;
-    }
-
-    /// The same, in another currency.
-    pub async fn hears_of_transaction_in(&self, reference: &Value, status: &str, cents: i64, currency: &str) {
-        let moved = status == "succeeded";
-        let failure = json!({ "code": "card_declined", "message": "Declined.", "decline": "soft" });
-        let transaction = json!({
-            "id": "trx_told", "reference": reference, "kind": "not read", "amount": cents, "currency": currency, "status": status,
-            "amount_moved": moved.then_some(cents), "currency_moved": moved.then_some(currency), "amount_released": null,
-            "failure": if status == "failed" { failure } else { Value::Null },
-        });
-        let body = json!({
-            "id": super::setting::fresh("evt_test_"), "type": format!("transaction.{status}"),
-            "created_at": "2026-11-21T09:30:00.000Z", "data": { "transaction": transaction },
-        });
-        assert_eq!(self.webhook(&body.to_string()).await, 204, "{body}");
+        let body = news_of_transaction(&super::setting::fresh("evt_test_"), reference, status, cents);
+        assert_eq!(self.webhook(&body).await, 204, "{body}");
     }
 
     /// Lets a payment's lock run out, by the database's clock.
@@ -251,6 +252,16 @@ impl Shop {
         };
         let sql =
             format!("UPDATE payment_lock SET expires_at = {past} WHERE payment_id = {id} AND token_hash IS NOT NULL");
+        self.database().await.run(&sql).await;
+    }
+
+    /// Lets every payment's lock run out, by the database's clock.
+    pub async fn lets_all_locks_run_out(&self) {
+        let past = match self.engine() {
+            super::Engine::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 second')",
+            super::Engine::Postgres => "clock_timestamp() - interval '1 second'",
+        };
+        let sql = format!("UPDATE payment_lock SET expires_at = {past} WHERE token_hash IS NOT NULL");
         self.database().await.run(&sql).await;
     }
 }

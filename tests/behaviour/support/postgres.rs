@@ -2,20 +2,15 @@
 //!
 //! The cluster listens on a Unix socket in the tests' own directory and never syncs: it need not outlive them.
 
-use std::{
-    fmt, fs,
-    os::unix::{fs::chown, process::CommandExt},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use std::{fmt, fs, sync::OnceLock};
 
 use sea_orm::ConnectionTrait;
 use url::Url;
 
 use super::{
+    programs::Programs,
     runtime,
-    setting::{database_prefix, fresh, is_root, setting},
+    setting::{database_prefix, fresh, setting},
 };
 
 const SETTINGS: [&str; 8] = [
@@ -33,24 +28,17 @@ const SETTINGS: [&str; 8] = [
 pub enum Source {
     /// A server that is there already: `ORDERPAY_TEST_POSTGRES_URL`.
     Server(Url),
-    /// Its programs, in this directory.
-    Programs(PathBuf),
+    /// Its programs.
+    Programs(Programs),
     Missing,
 }
 
 impl Source {
     pub fn find() -> Self {
-        if let Some(url) = environment("ORDERPAY_TEST_POSTGRES_URL") {
-            return Self::Server(url.parse().expect("ORDERPAY_TEST_POSTGRES_URL is a URL"));
-        }
-        let mut places: Vec<PathBuf> =
-            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-        places.extend(told_by_pg_config());
-        places.extend(installed_by_debian());
-        let complete = |place: &PathBuf| ["initdb", "pg_ctl", "postgres"].iter().all(|name| place.join(name).exists());
-        match places.into_iter().find(complete) {
-            Some(place) => Self::Programs(place),
-            None => Self::Missing,
+        match (environment("ORDERPAY_TEST_POSTGRES_URL"), Programs::find()) {
+            (Some(url), _) => Self::Server(url.parse().expect("ORDERPAY_TEST_POSTGRES_URL is a URL")),
+            (None, Some(programs)) => Self::Programs(programs),
+            (None, None) => Self::Missing,
         }
     }
 }
@@ -61,7 +49,9 @@ impl fmt::Display for Source {
             Self::Server(url) => {
                 write!(f, "the PostgreSQL of {}", url.host_str().unwrap_or("ORDERPAY_TEST_POSTGRES_URL"))
             }
-            Self::Programs(place) => write!(f, "on a PostgreSQL that they start themselves from {}", place.display()),
+            Self::Programs(programs) => {
+                write!(f, "on a PostgreSQL that they start themselves from {}", programs.place().display())
+            }
             Self::Missing => {
                 f.write_str("not on PostgreSQL: neither its programs nor ORDERPAY_TEST_POSTGRES_URL were found")
             }
@@ -74,22 +64,11 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn told_by_pg_config() -> Option<PathBuf> {
-    let told = Command::new("pg_config").arg("--bindir").output().ok()?;
-    Some(PathBuf::from(String::from_utf8(told.stdout).ok()?.trim()))
-}
-
-/// The newest first.
-fn installed_by_debian() -> Vec<PathBuf> {
-    let Ok(versions) = fs::read_dir("/usr/lib/postgresql") else {
-        return vec![];
-    };
-    let mut versions: Vec<PathBuf> = versions.flatten().map(|version| version.path()).collect();
-    versions.sort_by_key(|version| {
-        let name = version.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        std::cmp::Reverse(name.split('.').next().and_then(|major| major.parse::<u32>().ok()))
-    });
-    versions.into_iter().map(|version| version.join("bin")).collect()
+/// There is no PostgreSQL: nothing where none is required, and a failure where one is.
+pub fn missing<T>() -> Option<T> {
+    let required = environment("ORDERPAY_TEST_POSTGRES").is_some_and(|value| value == "required");
+    assert!(!required, "PostgreSQL is required, and was not found");
+    None
 }
 
 /// A server, and a database on it that is migrated and that nobody uses: every test's database is a copy of it.
@@ -105,12 +84,8 @@ impl Server {
         SERVER
             .get_or_init(|| match &setting().postgres {
                 Source::Server(url) => Some(Self::prepare(url.clone())),
-                Source::Programs(place) => Some(Self::prepare(start(place))),
-                Source::Missing => {
-                    let required = environment("ORDERPAY_TEST_POSTGRES").is_some_and(|value| value == "required");
-                    assert!(!required, "PostgreSQL is required, and neither its programs nor a URL were found");
-                    None
-                }
+                Source::Programs(programs) => Some(Self::prepare(start(programs))),
+                Source::Missing => missing(),
             })
             .as_ref()
     }
@@ -159,42 +134,18 @@ impl Server {
 }
 
 /// Starts a cluster in the tests' directory; whoever guards that directory ends it.
-fn start(programs: &Path) -> Url {
-    let setting = setting();
-    let data = setting.directory.join("postgres");
-    fs::create_dir(&data).expect("a directory for PostgreSQL");
-    let somebody = is_root(&setting.directory).then(somebody_else);
-    if let Some((user, group)) = somebody {
-        chown(&data, Some(user), Some(group)).expect("the directory is handed over");
-    }
-    let run = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(programs.join(program));
-        command.args(arguments).arg("-D").arg(&data).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((user, group)) = somebody {
-            command.uid(user).gid(group);
-        }
-        let ended = command.status().expect(program);
-        let log = fs::read_to_string(data.join("log")).unwrap_or_default();
-        assert!(ended.success(), "{program} failed: {ended}\n{log}");
-    };
-    run("initdb", &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+fn start(programs: &Programs) -> Url {
+    let data = setting().directory.join("postgres");
+    programs.lay_out(&data);
     let place = data.to_str().expect("a path that is text");
     let settings: String = SETTINGS.map(|setting| format!("-c {setting} ")).concat();
     let options = format!("{settings} -c unix_socket_directories='{place}'");
-    run("pg_ctl", &["start", "--wait", "--log", &format!("{place}/log"), "--options", &options]);
+    let mut pg_ctl = programs.command("pg_ctl", &data);
+    pg_ctl.args(["start", "--wait", "--log", &format!("{place}/log"), "--options", &options]);
+    let ended = pg_ctl.status().expect("pg_ctl");
+    let log = fs::read_to_string(data.join("log")).unwrap_or_default();
+    assert!(ended.success(), "pg_ctl failed: {ended}\n{log}");
     let mut url: Url = "postgres://postgres@localhost/postgres".parse().expect("a URL");
     url.query_pairs_mut().append_pair("host", place);
     url
-}
-
-/// PostgreSQL refuses to run as root: the user and group that it runs as instead.
-fn somebody_else() -> (u32, u32) {
-    let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
-    let ids_of = |name: &str| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
-        let mut fields = line.split(':').skip(2).map(str::parse);
-        Some((fields.next()?.ok()?, fields.next()?.ok()?))
-    };
-    ids_of("postgres").or_else(|| ids_of("nobody")).expect("a user postgres or nobody")
 }

@@ -47,7 +47,12 @@ impl Process {
     }
 
     /// Starts the program as it is told to, and waits until it says where it listens.
-    pub fn of(mut command: Command) -> Self {
+    pub fn of(command: Command) -> Self {
+        Self::dared(command, PATIENCE).unwrap_or_else(|log| panic!("it does not listen: {log}"))
+    }
+
+    /// The same; gives its log where it ends or takes longer than so long before it listens.
+    pub fn dared(mut command: Command, patience: Duration) -> Result<Self, String> {
         let log = setting().directory.join(fresh("process-"));
         let file = File::create(&log).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the program starts");
@@ -62,11 +67,11 @@ impl Process {
             }
         });
         let mut process = Self { child, log, url: String::new() };
-        match told.recv_timeout(PATIENCE) {
+        match told.recv_timeout(patience) {
             Ok(url) => process.url = url,
-            Err(_) => panic!("it does not listen: {}", process.log()),
+            Err(_) => return Err(process.log()),
         }
-        process
+        Ok(process)
     }
 
     /// What it has logged so far.
@@ -74,9 +79,21 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// How much memory it holds, in kilobytes. Linux only.
+    pub fn memory(&self) -> u64 {
+        let told = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// The errors in its log: faults of ours.
     pub fn errors(&self) -> Vec<String> {
         self.log().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its status")
     }
 
     /// Asks it to end, as an init system does, and gives how it ended.

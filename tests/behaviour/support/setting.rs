@@ -22,22 +22,24 @@ pub struct Setting {
     _guardian: Child,
 }
 
-/// Once nobody holds the other end of its input any more: stops the cluster, if one was started in `$1`; removes the databases that begin
+/// Once nobody holds the other end of its input any more: stops the clusters that run in `$1`; removes the databases that begin
 /// with `$2` from a server that was there already; and removes the directory. A terminal's Ctrl-C reaches the whole group of processes, so
-/// it pays no heed to that. SIGQUIT is PostgreSQL's immediate shutdown.
+/// it pays no heed to that. A disk that a test mounted is let go of. SIGQUIT is PostgreSQL's immediate shutdown.
 const GUARDIAN: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
-if [ -f "$1/postgres/postmaster.pid" ]; then
-    read -r postmaster <"$1/postgres/postmaster.pid"
+for file in "$1"/postgres*/postmaster.pid; do
+    [ -f "$file" ] || continue
+    read -r postmaster <"$file"
     kill -QUIT "$postmaster"
     while kill -0 "$postmaster" 2>/dev/null; do sleep 0.05; done
-fi
+done
 if [ -n "$ORDERPAY_TEST_POSTGRES_URL" ]; then
     ours="SELECT 'DROP DATABASE ' || datname || ' WITH (FORCE)' FROM pg_database WHERE datname ~ '^$2(_[0-9]+)?$'"
     psql --dbname "$ORDERPAY_TEST_POSTGRES_URL" --no-align --tuples-only --command "$ours" |
         psql --dbname "$ORDERPAY_TEST_POSTGRES_URL"
 fi
+for disk in "$1"/disk-*; do umount -l "$disk" 2>/dev/null; done
 rm -rf "$1"
 "#;
 
@@ -65,7 +67,7 @@ pub fn setting() -> &'static Setting {
             .spawn()
             .expect("a guardian");
         let postgres = Source::find();
-        say(&format!("behaviour tests run on SQLite and {postgres}"));
+        say(&format!("the tests run on SQLite and {postgres}"));
         Setting { directory, postgres, _guardian: guardian }
     })
 }

@@ -56,11 +56,7 @@ struct Inner {
 }
 
 impl Shop {
-    pub async fn open(database: Database) -> Self {
-        Self::open_with(database, &[]).await
-    }
-
-    /// A shop with other settings; `settings` are flags.
+    /// `settings` are flags.
     pub async fn open_with(database: Database, settings: &[&str]) -> Self {
         // The sandbox stamps its news by the machine's time, so ours must begin there.
         let clock = Clock::manual(Clock::System.now());
@@ -91,8 +87,13 @@ impl Shop {
 
     /// The same database as a process serves it that listens elsewhere. It has the machine's time.
     pub fn at(&self, url: &str, sandbox_url: &str) -> Self {
+        Self::elsewhere(self.0.database.clone(), url, sandbox_url)
+    }
+
+    /// A database as a process serves it that was started by somebody else.
+    pub fn elsewhere(database: Database, url: &str, sandbox_url: &str) -> Self {
         Self(Arc::new(Inner {
-            database: self.0.database.clone(),
+            database,
             url: url.to_owned(),
             sandbox_url: sandbox_url.to_owned(),
             clock: Clock::System,
@@ -221,6 +222,11 @@ impl Shop {
 
     pub async fn database(&self) -> &Look {
         self.0.look.get_or_init(async || self.0.database.look().await).await
+    }
+
+    /// Another connection than [`Self::database`]: for one that holds something.
+    pub async fn another_look(&self) -> Look {
+        self.0.database.look().await
     }
 
     pub async fn count(&self, rows: &str) -> i64 {

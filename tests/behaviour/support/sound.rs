@@ -17,7 +17,7 @@ impl Shop {
     }
 
     async fn verdict_at(&self, now: DateTime<Utc>) -> (Vec<String>, Verdict) {
-        let db = orderpay::db::Database::open_to_look(self.database_url()).await.expect("the database opens");
+        let db = orderpay::db::ReadOnlyDatabase::open(self.database_url()).await.expect("the database opens");
         let mut faults = vec![];
         let verdict = check(&db, now, &mut |finding: &Finding| faults.push(finding.to_string())).await;
         db.close().await.expect("it closes");

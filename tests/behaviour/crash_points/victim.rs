@@ -1,0 +1,88 @@
+//! A server that may be told to die.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::moment::{Moment, moments};
+use crate::support::{
+    Shop,
+    mall::to_serve,
+    process::Process,
+    setting::{fresh, setting},
+};
+
+/// Nobody is there: what the provider has to tell is told by the test, when it is time.
+const NOBODY: &str = "--public-url=http://127.0.0.1:9";
+/// How long it may take to die, where it does.
+const PATIENCE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub struct Victim {
+    process: Process,
+    /// The shop as it shows it.
+    pub shop: Shop,
+    log: PathBuf,
+    /// So many points it had passed when it began to listen.
+    skipped: usize,
+}
+
+impl Victim {
+    /// A server on the shop's database that dies at this moment, or lives.
+    pub fn start(shop: &Shop, settings: &[&str], dies_at: Option<&Moment>) -> Self {
+        let log = setting().directory.join(fresh("points-"));
+        let mut command = to_serve(shop.database_url(), &shop.url("/sandbox"), &[&[NOBODY], settings].concat());
+        command.env("ORDERPAY_CRASH_LOG", &log);
+        if let Some(moment) = dies_at {
+            command.env("ORDERPAY_CRASH_AT", moment.to_string());
+        }
+        let process = Process::of(command);
+        let mut victim = Self { shop: shop.at(&process.url, &shop.url("/sandbox")), process, log, skipped: 0 };
+        victim.skipped = victim.log().lines().count();
+        victim
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it has passed since it began to listen.
+    pub fn passed(&self) -> Vec<Moment> {
+        moments(&self.log(), self.skipped)
+    }
+
+    /// Whether it comes to die, by itself.
+    pub async fn dies(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.process.ended() {
+                assert_eq!(status.code(), None, "it ended without dying: {}", self.process.log());
+                return true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        false
+    }
+
+    /// Waits until it has passed something, and nothing more for as long as this.
+    pub async fn comes_to_rest(&self, quiet: Duration) {
+        let (begun, mut since) = (Instant::now(), Instant::now());
+        let mut count = 0;
+        while begun.elapsed() < PATIENCE && (count == 0 || since.elapsed() < quiet) {
+            tokio::time::sleep(PAUSE).await;
+            let passed = self.passed().len();
+            if passed != count {
+                (count, since) = (passed, Instant::now());
+            }
+        }
+    }
+
+    /// The faults of ours that it has logged.
+    pub fn errors(&self) -> Vec<String> {
+        let mut errors = self.process.errors();
+        errors.retain(|line| !line.contains("a person has to decide"));
+        errors
+    }
+}

@@ -1,0 +1,120 @@
+//! One run, from the first order to the last look at the books.
+
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::spawn_blocking;
+
+use crate::{
+    audit::audit,
+    books::Books,
+    clients::Clients,
+    healing,
+    options::Options,
+    report::{Recoveries, Report},
+    shown,
+    stage::{SERVERS, Stage},
+    support,
+    weather::Storm,
+    wrong::{Kind, Wrong},
+};
+
+/// A storm that hits less often than once in so long proves nothing.
+const ONE_HIT_IN: Duration = Duration::from_secs(8);
+const MOST_ASKED_AGAIN: usize = 300;
+
+pub fn play(options: &Options) -> ExitCode {
+    println!("a storm of {:?}; again: {}", options.lasts(), options.command());
+    let runtime = support::runtime();
+    let is_well = runtime.block_on(Box::pin(story(options)));
+    if let Some(directory) = &options.logs {
+        keep_logs(directory);
+    }
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn story(options: &Options) -> bool {
+    let Some(stage) = Stage::set(options.broken).await else {
+        println!("passed without a look: PostgreSQL was not found");
+        return true;
+    };
+    let (stage, seed) = (Arc::new(stage), options.seed());
+    let starting = Arc::clone(&stage);
+    let started = spawn_blocking(move || {
+        starting.starts_sandbox();
+        (0..SERVERS).for_each(|at| starting.starts_server(at));
+    });
+    started.await.expect("everybody starts");
+    let clients = Clients::come(&stage, seed).await;
+
+    let begun = Instant::now();
+    let storm = Storm::begins(&stage, seed);
+    let working = clients.begin(seed);
+    tokio::time::sleep(options.lasts()).await;
+    clients.end();
+    let weather = spawn_blocking(move || storm.ends()).await.expect("the storm ends");
+    let raged = begun.elapsed();
+    working.join_all().await;
+
+    let (settled, mut wrong) = healing::settles(&stage, &clients).await;
+    let books = Books::read(&stage).await;
+    wrong.extend(audit(&books, &clients.told.entries()));
+    wrong.extend(shown::look(&stage, &books).await);
+    let asked_again = healing::asks_again(&clients, books.answered_keys(), MOST_ASKED_AGAIN).await;
+    let after = Books::read(&stage).await;
+    if after.movements != books.movements {
+        wrong.push(Wrong::new(Kind::DoubleCharge, "money moved when keys were sent again"));
+    }
+    let checking = Arc::clone(&stage);
+    let found = spawn_blocking(move || checking.checks()).await.expect("the check ends");
+    wrong.extend(found.into_iter().map(|line| Wrong::new(Kind::Check, line)));
+    let told = clients.told.entries();
+    let recoveries = Recoveries::count(&books, &told, &stage);
+    let words = clients.told.words();
+    let report = Report {
+        seed,
+        command: &options.command(),
+        raged,
+        weather: &weather,
+        words: &words,
+        books: &books,
+        recoveries,
+        settled,
+        asked_again,
+        wrong: &wrong,
+    };
+    report.print();
+    judge(options, &report)
+}
+
+/// A storm that hit must find nothing with servers that are whole, and something with broken ones.
+fn judge(options: &Options, report: &Report<'_>) -> bool {
+    if let Some(broken) = options.broken {
+        let found = report.wrong.iter().filter(|wrong| wrong.is_about_money()).count();
+        println!("  servers with {} are found out: {found} things are wrong with money", broken.name());
+        return found > 0;
+    }
+    let needed = usize::try_from(options.lasts().as_secs() / ONE_HIT_IN.as_secs()).expect("a number");
+    let hit = report.recoveries.all() >= needed;
+    if !hit {
+        println!("  the storm hit fewer than {needed} windows: it proves nothing");
+    }
+    hit && report.wrong.is_empty()
+}
+
+/// Keeps the logs that are there.
+fn keep_logs(to: &Path) {
+    fs::create_dir_all(to).expect("a directory for the logs");
+    for file in fs::read_dir(&support::setting::setting().directory).expect("the tests' directory").flatten() {
+        let name = file.file_name();
+        let is_log = name.to_str().is_some_and(|name| name.starts_with("process-") || name.ends_with(".log"));
+        if is_log {
+            fs::copy(file.path(), to.join(&name)).expect("a copy");
+        }
+    }
+}
