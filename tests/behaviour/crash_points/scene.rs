@@ -160,8 +160,9 @@ async fn orders(before: Before, shop: &Shop) -> Scene {
 
 // ── payments ──
 
-async fn payments(before: Before, shop: &Shop) -> Scene {
-    let method = match before {
+/// What the payment is made with.
+fn method(before: Before) -> &'static str {
+    match before {
         Before::Payment(method)
         | Before::Authorized(method)
         | Before::Captured(method)
@@ -171,8 +172,11 @@ async fn payments(before: Before, shop: &Shop) -> Scene {
         Before::Arrived(_) => "tok_no_webhook",
         Before::Odd => "tok_wrong_amount",
         _ => "tok_ok",
-    };
-    let mut scene = Scene::from(shop.payment(method).await);
+    }
+}
+
+async fn payments(before: Before, shop: &Shop) -> Scene {
+    let mut scene = Scene::from(shop.payment(method(before)).await);
     let payment = scene.as_payment();
     match before {
         Before::Authorized(_) => holds(shop, &payment, "29.90").await,
