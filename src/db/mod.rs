@@ -23,6 +23,7 @@ use sea_orm::{
 };
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::faults;
 use migration::{Migrator, MigratorTrait, seaql_migrations};
 
 pub use self::{
@@ -148,7 +149,10 @@ impl Database {
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
         }
         Migrator::up(&tx, None).await?;
-        tx.commit().await
+        faults::crash_point("before the migration's commit");
+        let committed = tx.commit().await;
+        faults::crash_point("after the migration's commit");
+        committed
     }
 
     /// Whether the database answers and has every step of the schema that this program knows. It may have more: while a newer server is rolled

@@ -33,8 +33,9 @@ use crate::support::{
     say,
 };
 
-/// What no story comes to, and why.
-const NOT_VISITED: [(&str, &str); 0] = [];
+/// What no story is looked at for, and why.
+const NOT_VISITED: [(&str, &str); 1] =
+    [("outbox.rs, prune", "each server does it by itself as it begins; the tests of servers see to it")];
 
 /// A story that was played once.
 #[derive(Clone)]
@@ -77,10 +78,11 @@ fn each_commit_and_each_call_is_passed(engine: Engine) {
                 .any(|passed| *passed == point || passed.strip_prefix(&point).is_some_and(|rest| rest.starts_with(':')))
         })
     };
+    let is_excused = |function: &str| NOT_VISITED.iter().any(|(excused, _)| *excused == function);
     let mut missed: BTreeSet<String> = calls().into_iter().filter(|call| !passed(call)).collect();
     let unseen = commits().into_iter().filter(|commit| !passed(&format!("the commit at {}", commit.line)));
-    missed.extend(unseen.map(|commit| commit.function));
-    assert_eq!(missed, NOT_VISITED.iter().map(|(function, _)| (*function).to_owned()).collect());
+    missed.extend(unseen.map(|commit| commit.function).filter(|function| !is_excused(function)));
+    assert_eq!(missed, BTreeSet::new());
 }
 
 fn points_of(rehearsal: &Rehearsal) -> impl Iterator<Item = &str> {

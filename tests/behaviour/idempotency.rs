@@ -13,7 +13,6 @@ on_each_database![
     a_key_with_another_input_is_refused,
     a_key_is_for_one_mutation,
     a_key_of_another_caller_is_another_key,
-    a_key_is_good_for_three_days_and_longer,
     a_refused_request_uses_up_no_key,
     each_mutation_with_a_key_runs_once,
     a_replay_needs_no_lock_and_no_version,
@@ -114,24 +113,6 @@ async fn a_key_of_another_caller_is_another_key(shop: Shop) {
     assert_eq!(shop.moved().await, ["authorize 1000", "authorize 500"]);
     let again = checkout.moves("authorizePayment", &payment, "10.00", key("k")).await;
     assert_eq!((outcome_of(&again).as_str(), &again["replayed"]), ("SUCCEEDED 10.00", &json!(true)));
-}
-
-// rule I1: 72 hours at least; nothing prunes keys, so that there is no hour after which a retry charges again
-async fn a_key_is_good_for_three_days_and_longer(shop: Shop) {
-    let payment = shop.payment("tok_ok").await;
-    shop.checkout().moves("authorizePayment", &payment, "10.00", key("k")).await;
-
-    for hours in [24, 72, 30 * 24] {
-        shop.moves_time_by(chrono::TimeDelta::hours(hours));
-        let again = shop.checkout().moves("authorizePayment", &payment, "10.00", key("k")).await;
-        assert_eq!(
-            (outcome_of(&again).as_str(), &again["replayed"]),
-            ("SUCCEEDED 10.00", &json!(true)),
-            "{hours} hours"
-        );
-    }
-
-    assert_eq!(shop.moved().await, ["authorize 1000"]);
 }
 
 // rule I2
