@@ -160,11 +160,7 @@ async fn orders(before: Before, shop: &Shop) -> Scene {
 
 // ── payments ──
 
-<<<<<<< HEAD
 /// The payment method that a scene begins with.
-=======
-/// What the payment is made with.
->>>>>>> crash
 fn method(before: Before) -> &'static str {
     match before {
         Before::Payment(method)
