@@ -208,7 +208,7 @@ async fn arm(State(sandbox): State<Sandbox>, body: Result<Json<Arm>, JsonRejecti
     let Json(Arm { operation, fault, times }) = body?;
     if times > 1000 || !fault.suits(operation) {
         return Err(Refusal::invalid(
-            "times is at most 1000; only a cancellation can meet succeed_first, and only a transaction declined or pending.",
+            "times is at most 1000; a cancellation alone can meet succeed_first and can't other_currency, and a transaction alone declined or pending.",
         ));
     }
     sandbox.0.faults.arm(operation, fault, times);

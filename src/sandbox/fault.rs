@@ -3,20 +3,27 @@
 //! Remembers nothing beyond the process, and touches neither the payment page nor the webhooks: those have test methods.
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::RequestExt;
-use axum::body::Body;
+use async_graphql::futures_util::stream::{self, StreamExt};
+use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, RequestExt};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::answer::Refusal;
 
 /// Longer than a caller with sense waits.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// Between one byte and the next.
+const DROP: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Operation {
@@ -44,6 +51,15 @@ pub enum Fault {
     Slow,
     /// A refusal that is sure: nothing was done.
     Rejected,
+    /// Turned away at the door, with nothing done; but whoever guards the door may not know.
+    #[serde(rename = "error_429")]
+    Error429,
+    /// The work is done, and what comes back is nobody's JSON.
+    Garbage,
+    /// The work is done, and the answer comes a byte at a time, longer than a caller with sense reads.
+    SlowDrip,
+    /// The work is done, and the answer speaks of another currency.
+    OtherCurrency,
     /// The shopper pays just before the cancellation arrives.
     SucceedFirst,
     /// The card is declined for now, and the transaction fails.
@@ -58,7 +74,15 @@ impl Fault {
         match self {
             Self::SucceedFirst => operation == Operation::Cancel,
             Self::Declined | Self::Pending => operation == Operation::Run,
-            Self::AnswerLost | Self::RequestLost | Self::Error500 | Self::Slow | Self::Rejected => true,
+            Self::OtherCurrency => operation != Operation::Cancel,
+            Self::AnswerLost
+            | Self::RequestLost
+            | Self::Error500
+            | Self::Error429
+            | Self::Garbage
+            | Self::SlowDrip
+            | Self::Slow
+            | Self::Rejected => true,
         }
     }
 
@@ -74,7 +98,19 @@ impl Fault {
                 Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected", "Refused, as was asked for.")
                     .into_response(),
             ),
-            Self::AnswerLost | Self::Slow | Self::SucceedFirst | Self::Declined | Self::Pending => None,
+            Self::Error429 => {
+                let refusal =
+                    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many, as was asked for.");
+                Some(([(RETRY_AFTER, "1")], refusal).into_response())
+            }
+            Self::AnswerLost
+            | Self::Garbage
+            | Self::SlowDrip
+            | Self::OtherCurrency
+            | Self::Slow
+            | Self::SucceedFirst
+            | Self::Declined
+            | Self::Pending => None,
         }
     }
 }
@@ -112,8 +148,39 @@ pub async fn after_work(fault: Option<Fault>, answer: Response) -> Response {
             tokio::time::sleep(SLOW).await;
             answer
         }
+        Some(Fault::Garbage) => (StatusCode::OK, "<html>").into_response(),
+        Some(Fault::SlowDrip) => dripping(answer),
+        Some(Fault::OtherCurrency) => in_another_currency(answer).await,
         _ => answer,
     }
+}
+
+/// The answer's head at once, and its body a byte at a time.
+fn dripping(answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let drops = stream::once(to_bytes(body, usize::MAX)).flat_map(|body| {
+        let bytes = body.unwrap_or_default();
+        stream::iter((0..bytes.len()).map(move |at| bytes.slice(at..=at))).then(async |byte| {
+            tokio::time::sleep(DROP).await;
+            Ok::<_, Infallible>(byte)
+        })
+    });
+    Response::from_parts(parts, Body::from_stream(drops))
+}
+
+async fn in_another_currency(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let Ok(mut told) = serde_json::from_slice::<Map<String, Value>>(&body) else {
+        return Response::from_parts(parts, body.into());
+    };
+    for name in ["currency", "currency_received", "currency_moved"] {
+        if let Some(currency) = told.get_mut(name).filter(|currency| currency.is_string()) {
+            *currency = if currency == "CHF" { "EUR" } else { "CHF" }.into();
+        }
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    (parts, Json(told)).into_response()
 }
 
 /// A connection that breaks off instead of an answer.

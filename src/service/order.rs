@@ -7,6 +7,7 @@ use entity::{
     cart::Cart,
     id::{AttemptId, OrderId},
     metadata::Metadata,
+    money::Money,
     operation,
     order::{ActiveModel, Column, Entity, Event, Model, Status, number},
     outbox::Topic,
@@ -200,7 +201,8 @@ pub struct CartChange {
     pub expected_version: Option<i32>,
 }
 
-/// Puts another cart in place of the order's (rules O2, O7).
+/// Puts another cart in place of the order's (rules O2, O7). One whose total was captured already makes the order paid (rule O6); one that costs
+/// less than that is refused, until the difference is refunded.
 pub async fn update_order_cart(app: &App, caller: &Caller, change: Read<CartChange>) -> Result<Model, Error> {
     let everybody = caller.require(Scope::OrdersWrite)?;
     let change = change?;
@@ -227,6 +229,15 @@ async fn change_cart(app: &App, audience: &Audience, change: CartChange) -> Resu
             format!("The order has payments in {}; its cart can't change to {}.", order.currency, cart.currency());
         return Err(Problem::CurrencyMismatch { message }.into());
     }
+    let captured = match paid_in.payments.is_empty() {
+        true => Money::zero(cart.currency()),
+        false => paid_in.summary(&order)?.captured,
+    };
+    if !cart.total().covers(captured)? {
+        let why =
+            format!("costs {}, less than the {captured} that were captured: refund the difference first", cart.total());
+        return Err(Problem::invalid("cart", why).into());
+    }
     let changed = Model {
         cart_digest: cart.digest(),
         currency: cart.currency(),
@@ -244,6 +255,14 @@ async fn change_cart(app: &App, audience: &Audience, change: CartChange) -> Resu
         ..touched(&changed)
     };
     write(&tx, &changed, values).await?;
+    let changed = match captured.is_zero() {
+        // What is free and was never charged is paid by its own verb alone.
+        true => changed,
+        false => match pay_if_covered(&tx, changed.clone(), None, now).await? {
+            Payable::Paid(paid) => *paid,
+            Payable::NotCovered(_) => changed,
+        },
+    };
     tx.commit().await?;
     Ok(changed)
 }
@@ -359,7 +378,7 @@ pub async fn process_order_to_paid(app: &App, caller: &Caller, id: Read<OrderId>
 /// What became of an order whose money was counted.
 pub(super) enum Payable {
     Paid(Box<Model>),
-    NotCovered(entity::money::Money),
+    NotCovered(Money),
 }
 
 /// Marks a locked order that awaits payment as paid and takes its snapshot, if captured money covers its total (rules O6, T4).

@@ -13,6 +13,10 @@ on_each_database![
     a_cancelled_cart_does_not_change,
     a_cart_with_payments_keeps_its_currency,
     a_cart_without_payments_may_change_its_currency,
+    a_cart_that_is_covered_already_is_paid,
+    a_cart_that_is_not_quite_covered_is_not_paid,
+    a_cart_that_costs_less_than_was_captured_waits_for_a_refund,
+    a_free_cart_is_paid_by_its_own_verb,
     cancelling_twice_is_cancelling_once,
     cancelling_ends_the_open_session_at_the_provider,
     an_order_paid_a_moment_before_its_cancellation_is_paid,
@@ -124,6 +128,46 @@ async fn a_cart_without_payments_may_change_its_currency(shop: Shop) {
     let changed = shop.checkout().changes_cart(&order, yen()).await;
 
     assert_eq!(changed["order"]["total"], json!({ "amount": "1250", "currency": "JPY" }));
+}
+
+/// What became of an order of which so much was captured when its cart turned into one of 14.40.
+async fn captured_and_changed(shop: &Shop, amount: &str) -> Value {
+    let payment = shop.payment("tok_ok").await;
+    shop.checkout().sells(&payment, amount).await;
+    shop.checkout().changes_cart(&payment.order, cups()).await;
+    let order = shop.user("ada").looks_at(&payment.order).await;
+    json!([order["status"], order["amountDue"]["amount"], order["snapshot"]["cart"]["digest"]])
+}
+
+// rule O6: money that covers an order pays it, whichever of the two came last
+async fn a_cart_that_is_covered_already_is_paid(shop: Shop) {
+    let digest = shop.checkout().changes_cart(&shop.adas_order().await, cups()).await["order"]["cart"]["digest"].take();
+    assert_eq!(captured_and_changed(&shop, "14.40").await, json!(["PAID", "0.00", digest]));
+}
+
+async fn a_cart_that_is_not_quite_covered_is_not_paid(shop: Shop) {
+    assert_eq!(captured_and_changed(&shop, "14.39").await, json!(["AWAITING_PAYMENT", "0.01", null]));
+}
+
+async fn a_cart_that_costs_less_than_was_captured_waits_for_a_refund(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    shop.checkout().sells(&payment, "20.00").await;
+
+    let refused = shop.checkout().changes_cart(&payment.order, cups()).await;
+    shop.back_office().refunds(&payment, "5.60").await;
+    let changed = shop.checkout().changes_cart(&payment.order, cups()).await;
+
+    assert_eq!(json!([code(&refused), refused["problem"]["fields"][0]["path"]]), json!(["INVALID_INPUT", ["cart"]]));
+    assert_eq!([&changed["order"]["status"], &changed["order"]["total"]["amount"]], ["PAID", "14.40"]);
+}
+
+async fn a_free_cart_is_paid_by_its_own_verb(shop: Shop) {
+    let order = shop.adas_order().await;
+
+    let changed = shop.checkout().changes_cart(&order, free()).await;
+
+    assert_eq!(changed["order"]["status"], "AWAITING_PAYMENT");
+    assert_eq!(shop.checkout().marks_paid(&order).await["order"]["status"], "PAID");
 }
 
 // rule O5

@@ -19,6 +19,7 @@ on_each_database![
     a_wrong_amount_is_no_success_and_waits_for_a_person,
     a_provider_that_cannot_be_reached_moved_nothing,
     a_provider_that_says_no_moved_nothing,
+    each_fault_of_a_provider_comes_to_what_it_means,
 ];
 
 const EACH: [&str; 2] = ["authorizePayment", "authorizeAndCapturePayment"];
@@ -230,4 +231,41 @@ async fn a_provider_that_says_no_moved_nothing(shop: Shop) {
     shop.provider_will("run_transaction", "rejected").await;
 
     nothing_was_run(&shop, &payment, &shop).await;
+}
+
+/// What is done to the provider's answer, what the mutation says, what its key says once nothing is wrong any more, and what is asked of a person.
+const FAULTS: [(&str, &str, &str, &[&str]); 9] = [
+    ("answer_lost", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("request_lost", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("error_500", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("error_429", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("garbage", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("slow_drip", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &[]),
+    ("other_currency", "UNKNOWN 1.00 OUTCOME_UNKNOWN", "SUCCEEDED 1.00", &["CURRENCY_MISMATCH"]),
+    ("rejected", "FAILED 1.00 PROVIDER_UNAVAILABLE", "FAILED 1.00 PROVIDER_UNAVAILABLE", &[]),
+    ("declined", "FAILED 1.00", "FAILED 1.00", &[]),
+];
+
+// rules P2, P8: as many times as ORDERPAY_TEST_FAULTS says
+async fn each_fault_of_a_provider_comes_to_what_it_means(shop: Shop) {
+    let hasty = shop.second(&["--provider-timeout", "300ms"]).await;
+    let checkout = hasty.checkout();
+    let rounds = std::env::var("ORDERPAY_TEST_FAULTS").map_or(1, |rounds| rounds.parse().expect("a number"));
+    let mut payments = vec![];
+    for round in 0..rounds {
+        for (fault, said, known, asked) in FAULTS {
+            let payment = hasty.payment("tok_ok").await;
+            let (cases, key) = (hasty.cases().await.len(), json!({ "idempotencyKey": hasty.fresh_key() }));
+            hasty.provider_will("run_transaction", fault).await;
+
+            let first = checkout.moves("authorizePayment", &payment, "1.00", key.clone()).await;
+            let again = checkout.moves("authorizePayment", &payment, "1.00", key).await;
+
+            assert_eq!([&first, &again].map(outcome_of), [said, known], "{fault}, round {round}");
+            assert_eq!(hasty.cases().await[cases..], *asked, "{fault}, round {round}");
+            payments.push(payment);
+        }
+    }
+    hasty.books_agree(&payments.iter().collect::<Vec<_>>()).await;
+    hasty.stop().await;
 }

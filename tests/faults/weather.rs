@@ -22,15 +22,19 @@ use crate::{
 const NETWORKS: u64 = 2;
 
 /// What can be done to the provider's next answers.
-const FAULTS: [(&str, &str); 10] = [
+const FAULTS: [(&str, &str); 14] = [
     ("run_transaction", "answer_lost"),
     ("run_transaction", "answer_lost"),
     ("run_transaction", "request_lost"),
     ("run_transaction", "error_500"),
+    ("run_transaction", "error_429"),
+    ("run_transaction", "garbage"),
+    ("run_transaction", "slow_drip"),
     ("run_transaction", "pending"),
     ("find_transaction", "error_500"),
     ("create_session", "answer_lost"),
     ("create_session", "request_lost"),
+    ("create_session", "garbage"),
     ("cancel_session", "succeed_first"),
     ("cancel_session", "answer_lost"),
 ];
