@@ -15,7 +15,7 @@ use crate::support::{
     Database, Engine, Payment, Shop,
     cluster::Cluster,
     dice::{Dice, seed},
-    euros, outcome, runtime, say, tea,
+    environment, euros, outcome, runtime, say, tea,
     track::all_powerful,
 };
 
@@ -41,8 +41,8 @@ const ASKED: [&str; 8] = [
 #[test]
 fn a_commit_in_doubt_is_no_refusal_and_is_done_once() {
     let Some(cluster) = Cluster::start() else { return };
-    let count = setting("ORDERPAY_TEST_DOUBTS").and_then(|count| count.parse().ok()).unwrap_or(2 * BATCH);
-    let seed = setting("ORDERPAY_TEST_SEED").and_then(|seed| seed.parse().ok()).unwrap_or_else(seed);
+    let count = environment("ORDERPAY_TEST_DOUBTS").and_then(|count| count.parse().ok()).unwrap_or(2 * BATCH);
+    let seed = environment("ORDERPAY_TEST_SEED").and_then(|seed| seed.parse().ok()).unwrap_or_else(seed);
     say(&format!("commits in doubt: seed {seed}"));
     let (mut dice, mut hits) = (Dice(seed), [0; 2]);
     while hits.iter().sum::<usize>() < count {
@@ -157,9 +157,4 @@ async fn movements(shop: &Shop, payment: &Payment) -> usize {
     let rows = shop.back_office().sees_transactions(payment).await;
     let moved = shop.movements().await;
     moved.iter().filter(|(reference, ..)| rows.iter().any(|row| row["reference"] == **reference)).count()
-}
-
-#[expect(clippy::disallowed_methods, reason = "these are the tests' own settings, not the program's")]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

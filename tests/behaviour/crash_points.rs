@@ -30,7 +30,7 @@ use self::{
 use crate::support::{
     Engine,
     dice::{Dice, seed},
-    say,
+    environment, say,
 };
 
 /// What no story is looked at for, and why.
@@ -53,7 +53,7 @@ fn rehearsed(engine: Engine) -> &'static [Played] {
         Engine::Postgres => &POSTGRES,
     };
     once.get_or_init(|| {
-        let only = setting("ORDERPAY_TEST_CRASH_STORY");
+        let only = environment("ORDERPAY_TEST_CRASH_STORY");
         let stories = stories().into_iter().filter(|story| only.as_deref().is_none_or(|name| story.name == name));
         let played = each(
             stories.collect(),
@@ -146,10 +146,10 @@ fn any_after(dice: &mut Dice) -> After {
 }
 
 fn whoever_dies_where_it_hurts_is_survived(engine: Engine) {
-    let seed = setting("ORDERPAY_TEST_SEED").and_then(|seed| seed.parse().ok()).unwrap_or_else(seed);
+    let seed = environment("ORDERPAY_TEST_SEED").and_then(|seed| seed.parse().ok()).unwrap_or_else(seed);
     let played = rehearsed(engine);
     let mut dice = Dice(seed);
-    let deaths = match (setting("ORDERPAY_TEST_CRASH"), setting("ORDERPAY_TEST_CRASH_SEEDS")) {
+    let deaths = match (environment("ORDERPAY_TEST_CRASH"), environment("ORDERPAY_TEST_CRASH_SEEDS")) {
         (Some(_), _) => all_of_them(played),
         (None, Some(times)) => matrix(played, times.parse().expect("a number"), &mut dice),
         (None, None) => each_point(played, &mut dice),
@@ -177,11 +177,6 @@ fn whoever_dies_where_it_hurts_is_survived(engine: Engine) {
     ));
     // Where a clock decides, such as that of a lock's renewal, a moment may not come again.
     assert!(missed.len() * 20 <= deaths.len(), "{missed:#?}");
-}
-
-#[expect(clippy::disallowed_methods, reason = "these are the tests' own settings, not the program's")]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 mod each_commit_and_each_call_is_passed_by_some_story {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Actor, Payment, Shop, code, eventually, outcome_of, sums};
+use crate::support::{Actor, Payment, Shop, code, environment, eventually, outcome_of, sums};
 
 on_each_database![
     a_lost_answer_is_found_out_under_the_same_key,
@@ -250,7 +250,7 @@ const FAULTS: [(&str, &str, &str, &[&str]); 9] = [
 async fn each_fault_of_a_provider_comes_to_what_it_means(shop: Shop) {
     let hasty = shop.second(&["--provider-timeout", "300ms"]).await;
     let checkout = hasty.checkout();
-    let rounds = std::env::var("ORDERPAY_TEST_FAULTS").map_or(1, |rounds| rounds.parse().expect("a number"));
+    let rounds = environment("ORDERPAY_TEST_FAULTS").map_or(1, |rounds| rounds.parse().expect("a number"));
     let mut payments = vec![];
     for round in 0..rounds {
         for (fault, said, known, asked) in FAULTS {

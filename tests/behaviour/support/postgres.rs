@@ -8,6 +8,7 @@ use sea_orm::ConnectionTrait;
 use url::Url;
 
 use super::{
+    environment,
     programs::Programs,
     runtime,
     setting::{database_prefix, fresh, setting},
@@ -57,11 +58,6 @@ impl fmt::Display for Source {
             }
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "these are the tests' own settings, not the program's")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// There is no PostgreSQL: nothing where none is required, and a failure where one is.
