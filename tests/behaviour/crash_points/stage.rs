@@ -17,7 +17,7 @@ use super::{
     story::{Act, Story},
     victim::Victim,
 };
-use crate::support::{Engine, Shop, WEBHOOK_SECRET, outcome, run_with};
+use crate::support::{Engine, Shop, WEBHOOK_SECRET, eventually, outcome, run_with};
 
 /// The living server's: it sees to things only when it is told to, and again after this.
 const SETTINGS: [&str; 1] = ["--reconcile-after=30s"];
@@ -34,7 +34,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// So long a client asks again that is told to.
 const TRIES: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
-/// A reconciler that has passed nothing for so long has nothing to do: it looks each second.
+/// What is on its way takes two seconds of the provider's, and a reconciler that has passed nothing for so long has nothing to do: it looks each second.
 const QUIET: Duration = Duration::from_millis(2500);
 
 /// What came of a story in which nobody died.
@@ -198,7 +198,21 @@ async fn rounds(shop: &Shop, story: &Story) {
         shop.reconciles().await;
         shop.moves_time_by(ROUND);
     }
+    // Of what the provider itself says is on its way, there is nothing to be known yet.
+    eventually("what was on its way arrives", async || {
+        if shop.count(ON_ITS_WAY).await == 0 {
+            return Some(());
+        }
+        tokio::time::sleep(QUIET).await;
+        shop.reconciles().await;
+        shop.moves_time_by(ROUND);
+        None
+    })
+    .await;
 }
+
+const ON_ITS_WAY: &str = "payment_transaction t WHERE status = 'PENDING'
+    AND NOT EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.transaction_id = t.id AND c.reason = 'AMOUNT_MISMATCH')";
 
 /// Asks again as often as it is told to, and gives what it is told in the end.
 async fn asks_until_told(shop: &Shop, story: &Story, scene: &Scene) -> String {
