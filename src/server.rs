@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Mistakes, ProviderName},
     db::{Database, DatabaseUrl, ReadOnlyDatabase},
     development::{self, demo},
-    graphql::Schema,
+    graphql::{self, Schema, Trusted},
     http::{
         self, Face,
         graphiql::{self, DemoCaller},
@@ -116,12 +116,12 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         checks: config.reconcile_after.clone(),
     });
     tasks.spawn(change_hub::run(Arc::clone(&app), stop.clone()));
+    let schema = open_schema(&config, &app).await?;
     let face = Face {
         app: Arc::clone(&app),
-        schema: Schema::new(Arc::clone(&app)),
+        schema,
         keys,
         tokens: config.tokens.clone(),
-        introspection: config.introspection,
         max_body_bytes: config.max_body_bytes,
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -143,6 +143,18 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerErro
     let listener = bound.map_err(failed(&format!("can't listen on ORDERPAY_LISTEN, {}", config.listen)))?;
     let address = listener.local_addr().map_err(failed("the address is not known"))?;
     Ok((listener, address))
+}
+
+/// The schema, and the documents that alone may run, where there are such.
+async fn open_schema(config: &Config, app: &Arc<App>) -> Result<Schema, ServerError> {
+    let mut settings = graphql::Settings { limits: config.limits, trusted: None, introspection: config.introspection };
+    let Some(file) = &config.trusted_documents else { return Ok(Schema::new(Arc::clone(app), settings)) };
+    let place = format!("ORDERPAY_TRUSTED_DOCUMENTS, {}, can't be used", file.display());
+    let json = std::fs::read(file).map_err(failed(&place))?;
+    settings.trusted = Some(Trusted::read(&json, &config.limits).map_err(failed(&place))?);
+    let schema = Schema::new(Arc::clone(app), settings);
+    schema.check_documents().await.map_err(failed(&place))?;
+    Ok(schema)
 }
 
 /// The keys that tokens are checked with and, in development, whom a developer can play.

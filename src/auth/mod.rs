@@ -18,7 +18,7 @@ pub use self::{
 use crate::error::Error;
 
 /// What a service may be allowed to do (rule A3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     OrdersRead,
     OrdersWrite,

@@ -2,6 +2,7 @@
 //!
 //! Settings are read once, here and nowhere else; all mistakes are told together, each with the setting's name.
 
+mod limits;
 mod mistake;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,11 @@ use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 pub use self::mistake::Mistakes;
-use self::mistake::names;
+use self::{limits::LimitSettings, mistake::names};
 use crate::{
     auth::{KeySource, Policy},
     db::DatabaseUrl,
+    graphql,
     sandbox::Limits,
     secret::Secret,
 };
@@ -142,6 +144,9 @@ pub struct Settings {
     #[arg(long, env = "ORDERPAY_MAX_BODY_BYTES", global = true, value_name = "N", default_value = "1048576")]
     max_body_bytes: String,
 
+    #[command(flatten)]
+    limits: LimitSettings,
+
     /// What is logged: `info`, `orderpay=debug,warn`, …
     #[arg(long, env = "ORDERPAY_LOG", global = true, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -196,6 +201,8 @@ pub struct Config {
     pub graphiql: bool,
     pub demo: bool,
     pub max_body_bytes: usize,
+    pub limits: graphql::Limits,
+    pub trusted_documents: Option<PathBuf>,
     pub log: EnvFilter,
     pub log_format: LogFormat,
 }
@@ -289,6 +296,8 @@ impl Settings {
                 &CONNECTIONS,
             ),
             max_body_bytes: mistakes.number("ORDERPAY_MAX_BODY_BYTES", &self.max_body_bytes, &BODY_BYTES),
+            limits: self.limits.check(&mut mistakes),
+            trusted_documents: self.limits.trusted_documents.clone(),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),

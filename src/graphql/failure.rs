@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ErrorExtensionValues, Value, indexmap::IndexMap};
+use async_graphql::{ErrorExtensionValues, Pos, ServerError, Value, indexmap::IndexMap};
 use entity::fault::Fault;
 
 use crate::{
@@ -96,6 +96,11 @@ impl From<Failure> for async_graphql::Error {
             }
         }
     }
+}
+
+/// What is told of a fault of ours before anything runs.
+pub fn internal() -> ServerError {
+    async_graphql::Error::from(Failure(Seen::Internal)).into_server_error(Pos::default())
 }
 
 fn error(message: String, code: &str) -> async_graphql::Error {

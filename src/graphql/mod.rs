@@ -7,11 +7,14 @@ mod attempt;
 mod attempt_input;
 mod cart;
 mod context;
+mod document;
 mod failure;
 mod input;
+mod limit;
 mod loader;
 mod lock;
 mod lock_input;
+mod measure;
 mod money;
 mod mutation;
 mod node;
@@ -32,8 +35,10 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod token;
+mod token_count;
 mod transaction;
 mod transaction_input;
+mod view;
 mod viewer;
 mod visible;
 mod walk;
@@ -41,40 +46,111 @@ mod walk;
 use std::sync::Arc;
 
 use async_graphql::{
-    Response,
+    Request, Response, ServerError, Value,
     dataloader::{DataLoader, HashMapCache},
     futures_util::stream::{BoxStream, StreamExt},
+    value,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
-use self::loader::{Batch, NextTurn, WhileAskedFor};
-pub use self::{failure::UNAVAILABLE, request::Prepared};
-use crate::{app::App, auth::Caller};
+use self::{
+    document::Documents,
+    loader::{Batch, NextTurn, WhileAskedFor},
+    view::{Eyes, View, Views},
+};
+pub use self::{
+    document::{Named, Trusted, Untrusted},
+    failure::UNAVAILABLE,
+    limit::Limits,
+    request::{Asked, Prepared},
+};
+use crate::{
+    app::App,
+    auth::{Caller, CallerKind, Scope},
+};
 
 /// How many events are read at once: however many watch, there are connections to the database left for requests.
 const READ_AT_ONCE: usize = 2;
+
+/// What a schema may be asked.
+#[derive(Debug, Default)]
+pub struct Settings {
+    pub limits: Limits,
+    /// Nothing else runs, if there are any.
+    pub trusted: Option<Trusted>,
+    pub introspection: bool,
+}
 
 /// The schema with all that its resolvers need of the server.
 #[derive(Clone)]
 pub struct Schema {
     app: Arc<App>,
     schema: async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>,
+    asking: Arc<Asking>,
+}
+
+/// What a request has to pass before it runs.
+struct Asking {
+    limits: Limits,
+    introspection: bool,
+    documents: Documents,
+    views: Views,
 }
 
 impl Schema {
     /// A schema over this app. It has no extension: one alone would put every field on a slower path, so that whatever wraps an
     /// execution stands in the HTTP layer.
-    pub fn new(app: Arc<App>) -> Self {
+    pub fn new(app: Arc<App>, settings: Settings) -> Self {
         let turns = subscription::Turns(Semaphore::new(READ_AT_ONCE));
-        Self { schema: builder().data(Arc::clone(&app)).data(turns).finish(), app }
+        let Settings { limits, trusted, introspection } = settings;
+        let documents = Documents::new(limits, trusted);
+        let asking = Asking { limits, introspection, documents, views: Views::default() };
+        let schema = builder().data(Arc::clone(&app)).data(turns).finish();
+        Self { schema, app, asking: Arc::new(asking) }
+    }
+
+    /// Makes a request of a caller ready to be executed, or says why it isn't.
+    pub async fn prepare(&self, caller: &Caller, asked: Asked) -> Result<Prepared, ServerError> {
+        let Asking { limits, introspection, documents, .. } = &*self.asking;
+        let view = self.view(caller).await?;
+        Prepared::new(asked, documents, &view, limits, *introspection)
+    }
+
+    /// What a caller sees of the schema.
+    async fn view(&self, caller: &Caller) -> Result<Arc<View>, ServerError> {
+        let eyes = Eyes::from(caller);
+        if let Some(view) = self.asking.views.find(&eyes) {
+            return Ok(view);
+        }
+        let told = self.schema.execute(Request::new(view::INTROSPECTION).data(caller.clone())).await;
+        let view = told.data.into_json().and_then(View::read).map_err(|error| {
+            tracing::error!(%error, "the schema can't be read");
+            failure::internal()
+        })?;
+        let view = Arc::new(view);
+        self.asking.views.keep(eyes, Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// Whether each trusted document is one that some caller could run.
+    pub async fn check_documents(&self) -> Result<(), Untrusted> {
+        let service = Caller { kind: CallerKind::Service, id: "all".into(), scopes: Scope::ALL.into() };
+        let shopper = Caller { kind: CallerKind::User, id: "one".into(), scopes: [].into() };
+        let mut views = vec![];
+        for caller in [service, shopper] {
+            views.push(self.view(&caller).await.map_err(|error| Untrusted(error.message))?);
+        }
+        self.asking.documents.check(&views)
     }
 
     /// Answers one request of a caller. Loaders are made anew for each: no batching across callers, and no row that is older than the request.
     /// Between one mutation of a request and the next nothing is kept.
     pub async fn execute(&self, caller: Caller, prepared: Prepared) -> Response {
         let (loader, _batches_end_with_it) = self.loader(!prepared.is_mutation());
-        self.schema.execute(prepared.into_request().data(caller).data(loader)).await
+        let cost = self.cost(&prepared);
+        let answer = self.schema.execute(prepared.into_request().data(caller).data(loader)).await;
+        answer.extension("cost", cost)
     }
 
     /// Answers a subscription of a caller, event by event. Each is read anew: between one and the next nothing is kept.
@@ -84,6 +160,11 @@ impl Schema {
         Box::pin(events.inspect(move |_| {
             let _held = &batches_end_with_it;
         }))
+    }
+
+    /// What the request costs at the most, and what it might have cost.
+    fn cost(&self, prepared: &Prepared) -> Value {
+        value!({ "requested": prepared.cost(), "limit": self.asking.limits.cost })
     }
 
     /// Loaders, and what ends their work when it is dropped.

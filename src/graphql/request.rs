@@ -1,60 +1,69 @@
-//! A request made ready: parsed, and refused where the executor would not refuse it.
+//! A request made ready: its document found, measured, and refused where the executor would not refuse it.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_graphql::{
     Request, ServerError, Value, Variables,
-    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
+    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection},
 };
+
+use super::{
+    document::{Document, Documents, Named},
+    limit::{Limit, Limits},
+    measure::{Tally, measure},
+    view::View,
+};
+
+/// A request as it was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub document: Named,
+    pub operation_name: Option<String>,
+    pub variables: serde_json::Map<String, serde_json::Value>,
+}
 
 /// A request that can be executed.
 pub struct Prepared {
     request: Request,
     kind: Option<OperationType>,
-    introspects: bool,
+    cost: usize,
 }
 
 impl Prepared {
-    /// Parses a document and checks its variables.
-    pub fn new(
-        query: String,
-        operation_name: Option<String>,
-        variables: serde_json::Map<String, serde_json::Value>,
+    /// Finds the document, checks it against the limits and against what its sender sees, and checks its variables.
+    pub(super) fn new(
+        asked: Asked,
+        documents: &Documents,
+        view: &Arc<View>,
+        limits: &Limits,
+        introspection: bool,
     ) -> Result<Self, ServerError> {
-        let variables = Variables::from_json(serde_json::Value::Object(variables));
-        let mut request = Request::new(query).variables(variables);
-        request.operation_name = operation_name;
-        Self::of(request)
-    }
-
-    /// The same of a request as it came over a socket.
-    pub fn of(mut request: Request) -> Result<Self, ServerError> {
-        let name = request.operation_name.clone();
-        let variables = request.variables.clone();
-        // What the parser says quotes the document; where it stumbled is enough.
-        let document = request.parsed_query().map_err(|error| ServerError {
-            message: "The document is not GraphQL, from the location on.".into(),
-            ..error
-        })?;
-        let operation = operation(document, name.as_deref());
-        if let Some(missing) = operation.and_then(|operation| missing_variable(operation, &variables)) {
-            return Err(ServerError::new(format!("The variable ${missing} is required."), None));
+        let document = documents.find(&asked.document)?;
+        check_depth(asked.variables.values(), limits.variables_depth)?;
+        let variables = Variables::from_json(serde_json::Value::Object(asked.variables));
+        let name = asked.operation_name.as_deref();
+        let operation = operation(&document.parsed, name);
+        let mut cost = 0;
+        if let Some(operation) = operation {
+            let tally = counted(&document, name, operation, &variables, view)?;
+            if tally.introspects && !introspection {
+                return Err(ServerError::new("Introspection is switched off on this server.", None));
+            }
+            if operation.ty == OperationType::Subscription && !is_one_field(operation) {
+                return Err(ServerError::new("A subscription has exactly one field, and no fragment around it.", None));
+            }
+            tally.check(limits, operation.ty)?;
+            cost = tally.cost;
+            if let Some(missing) = missing_variable(operation, &variables) {
+                return Err(ServerError::new(format!("The variable ${missing} is required."), None));
+            }
         }
         let kind = operation.map(|operation| operation.ty);
-        if kind == Some(OperationType::Subscription) && !operation.is_some_and(is_one_field) {
-            return Err(ServerError::new("A subscription has exactly one field, and no fragment around it.", None));
-        }
-        let introspects = operation
-            .is_some_and(|operation| introspects(document, &operation.selection_set.node, &mut HashSet::new(), 0));
-        Ok(Self { request, kind, introspects })
-    }
-
-    /// The same request for a server that does not show its schema, or the error that says so.
-    pub fn without_introspection(self) -> Result<Self, ServerError> {
-        if self.introspects {
-            return Err(ServerError::new("Introspection is switched off on this server.", None));
-        }
-        Ok(Self { request: self.request.disable_introspection(), ..self })
+        let mut request = Request::new("").variables(variables);
+        request.set_parsed_query(document.parsed.clone());
+        request.operation_name = asked.operation_name;
+        let request = if introspection { request } else { request.disable_introspection() };
+        Ok(Self { request, kind, cost })
     }
 
     /// Whether it changes something, so that it has to run to its end even if nobody waits for the answer.
@@ -72,6 +81,11 @@ impl Prepared {
         matches!(self.kind, Some(OperationType::Query | OperationType::Mutation))
     }
 
+    /// What it may cost at the most, in points.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
     pub(super) fn into_request(self) -> Request {
         self.request
     }
@@ -83,6 +97,22 @@ impl Prepared {
     pub(super) fn with<D: std::any::Any + Send + Sync>(self, data: D) -> Self {
         Self { request: self.request.data(data), ..self }
     }
+}
+
+/// What an operation asks for; counted once for all who see the same.
+fn counted(
+    document: &Document,
+    name: Option<&str>,
+    operation: &OperationDefinition,
+    variables: &Variables,
+    view: &Arc<View>,
+) -> Result<Tally, ServerError> {
+    if let Some(tally) = document.measured(view, name) {
+        return Ok(tally);
+    }
+    let tally = measure(&document.parsed, operation, variables, view)?;
+    document.keep(view, name, tally);
+    Ok(tally)
 }
 
 /// A variable that must have a value and has none. The executor would run without it.
@@ -100,37 +130,27 @@ fn is_one_field(operation: &OperationDefinition) -> bool {
     matches!(&items[..], [only] if matches!(only.node, Selection::Field(_)))
 }
 
-/// Fragments that lie deeper than this are refused by the executor anyway.
-const MOST_DEPTH: usize = 32;
-
-/// Whether a root selection asks for the schema. Each fragment is looked at once, however often it is spread: fragments that spread each
-/// other twice would make it take for ever.
-fn introspects<'a>(
-    document: &'a ExecutableDocument,
-    set: &'a SelectionSet,
-    seen: &mut HashSet<&'a str>,
-    depth: usize,
-) -> bool {
-    depth < MOST_DEPTH
-        && set.items.iter().any(|item| {
-            let inside = match &item.node {
-                Selection::Field(field) => return matches!(field.node.name.node.as_str(), "__schema" | "__type"),
-                Selection::InlineFragment(inline) => Some(&inline.node.selection_set.node),
-                Selection::FragmentSpread(spread) => {
-                    let name = &spread.node.fragment_name.node;
-                    let fragment = document.fragments.get(name).filter(|_| seen.insert(name.as_str()));
-                    fragment.map(|fragment| &fragment.node.selection_set.node)
-                }
-            };
-            inside.is_some_and(|set| introspects(document, set, seen, depth + 1))
-        })
+fn check_depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>, most: usize) -> Result<(), ServerError> {
+    fn is_within(value: &serde_json::Value, most: usize) -> bool {
+        match value {
+            serde_json::Value::Array(items) => most > 0 && items.iter().all(|item| is_within(item, most - 1)),
+            serde_json::Value::Object(fields) => most > 0 && fields.values().all(|field| is_within(field, most - 1)),
+            _ => true,
+        }
+    }
+    for value in values {
+        if !is_within(value, most) {
+            return Err(Limit::VariablesDepth.exceeded(most, None));
+        }
+    }
+    Ok(())
 }
 
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(found, _)| found.is_some_and(|found| found == name)),
-        None => operations.next(),
+        None => operations.next().filter(|_| operations.next().is_none()),
     };
     found.map(|(_, operation)| &operation.node)
 }

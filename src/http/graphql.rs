@@ -1,6 +1,9 @@
-//! `POST /graphql`: a request in JSON, executed for its caller.
+//! `/graphql`: a request with `POST`, or a query with `GET`, executed for its caller (GraphQL over HTTP).
 //!
-//! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks. Only JSON is read.
+//! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks.
+
+mod media;
+mod parameters;
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +11,14 @@ use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError, Value
 use axum::{
     Extension,
     body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
 use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
+use self::media::MediaType;
 use super::{Face, access, refusal, request_id};
 use crate::{
     auth::Caller,
@@ -24,56 +27,65 @@ use crate::{
 
 /// How long a query may take in all; what it asked of the database ends with it. However slow that is, nobody waits for longer.
 const QUERY_LIMIT: Duration = Duration::from_secs(15);
-const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+/// The longest message of an error.
+const MOST_MESSAGE_BYTES: usize = 500;
 
-/// The parameters of a request (GraphQL over HTTP, section 5.1). Extensions are allowed, and none is known.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parameters {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// Answers one request.
-pub async fn answer(
+/// Answers what is sent with `POST`.
+pub async fn post(
     State(face): State<Arc<Face>>,
     Extension(id): Extension<RequestId>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    if !is_json(&headers) {
+) -> Result<Response, Response> {
+    let media_type = MediaType::accepted(&headers).ok_or_else(not_acceptable)?;
+    if !media::is_json(&headers) {
         let why = "Send the request as application/json.";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", why);
+        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", why));
     }
-    let caller = match access::caller(&face, &headers).await {
-        Ok(caller) => caller,
-        Err(answer) => return answer,
+    let caller = access::caller(&face, &headers).await?;
+    let asked = parameters::in_body(&body).ok_or_else(unreadable)?;
+    let answer = match face.schema.prepare(&caller, asked).await {
+        Ok(prepared) => execute(&face, caller, prepared).await?,
+        Err(error) => Answer::from_errors(vec![error]),
     };
-    let parameters: Parameters = match serde_json::from_slice(&body) {
-        Ok(parameters) => parameters,
-        Err(_) => {
-            let why = "The body must be a JSON object with `query` (a string) and, where needed, `operationName` and `variables`.";
-            return refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", why);
-        }
+    Ok(respond(media_type, &request_id(&id), answer))
+}
+
+/// Answers what is sent with `GET`: queries only, because anybody may make a browser send one.
+pub async fn get(
+    State(face): State<Arc<Face>>,
+    Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Response> {
+    let media_type = MediaType::accepted(&headers).ok_or_else(not_acceptable)?;
+    let caller = access::caller(&face, &headers).await?;
+    let asked = parameters::in_address(&query.unwrap_or_default()).ok_or_else(unreadable)?;
+    let answer = match face.schema.prepare(&caller, asked).await {
+        Ok(prepared) if prepared.is_mutation() => return Err(post_instead()),
+        Ok(prepared) => execute(&face, caller, prepared).await?,
+        Err(error) => Answer::from_errors(vec![error]),
     };
-    let variables = parameters.variables.unwrap_or_default();
-    let answer = match Prepared::new(parameters.query, parameters.operation_name, variables) {
-        Ok(prepared) => execute(&face, caller, prepared).await,
-        Err(error) => Ok(Answer::from_errors(vec![error])),
-    };
-    match answer {
-        Ok(answer) => respond(&headers, &request_id(&id), answer),
-        Err(refused) => refused,
-    }
+    Ok(respond(media_type, &request_id(&id), answer))
+}
+
+fn not_acceptable() -> Response {
+    let why = "Answers are application/graphql-response+json or application/json.";
+    refusal(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", why)
+}
+
+fn unreadable() -> Response {
+    refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", parameters::EXPECTED)
+}
+
+fn post_instead() -> Response {
+    let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Mutations are sent with POST.");
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    answer
 }
 
 /// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
 async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Response> {
-    let prepared = match if face.introspection { Ok(prepared) } else { prepared.without_introspection() } {
-        Ok(prepared) => prepared,
-        Err(error) => return Ok(Answer::from_errors(vec![error])),
-    };
     if prepared.is_subscription() {
         let why = "A subscription is sent over WebSocket, to this same address.";
         return Ok(Answer::from_errors(vec![ServerError::new(why, None)]));
@@ -95,15 +107,12 @@ async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json")
-}
-
 /// Gives each error its code, and the id of its request.
 pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     for error in &mut answer.errors {
+        // What the library says may quote the document, and that may be long.
+        let end = error.message.floor_char_boundary(MOST_MESSAGE_BYTES);
+        error.message.truncate(end);
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
         if extensions.get("code").is_none() {
             // What the library itself refuses: a document or variables that don't fit the schema.
@@ -113,24 +122,20 @@ pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     }
 }
 
-fn respond(headers: &HeaderMap, request_id: &str, mut answer: Answer) -> Response {
+fn respond(media_type: MediaType, request_id: &str, mut answer: Answer) -> Response {
     name_errors(&mut answer, request_id);
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (content_type, is_modern) = match accept.contains(GRAPHQL_RESPONSE) {
-        true => (GRAPHQL_RESPONSE, true),
-        false => ("application/json; charset=utf-8", false),
-    };
     let never_ran = answer.data == Value::Null
         && !answer.errors.is_empty()
         && answer.errors.iter().all(|error| error.path.is_empty());
-    let status = if never_ran && is_modern { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let is_refused = never_ran && media_type == MediaType::GraphqlResponse;
+    let status = if is_refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = if never_ran {
         serde_json::to_vec(&serde_json::json!({ "errors": answer.errors }))
     } else {
         serde_json::to_vec(&answer)
     };
     match body {
-        Ok(body) => (status, [(header::CONTENT_TYPE, content_type)], body).into_response(),
+        Ok(body) => (status, [(header::CONTENT_TYPE, media_type.content_type())], body).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer can't be written");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")

@@ -15,7 +15,7 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn, map_request, map_response},
     response::{IntoResponse, Response},
@@ -44,7 +44,6 @@ pub struct Face {
     pub schema: Schema,
     pub keys: Keys,
     pub tokens: Policy,
-    pub introspection: bool,
     pub max_body_bytes: usize,
     /// What a request leaves to be finished here is finished before the server ends.
     pub tasks: TaskTracker,
@@ -56,7 +55,7 @@ pub struct Face {
 pub fn routes(face: Face) -> Router {
     let most_bytes = face.max_body_bytes;
     Router::new()
-        .route("/graphql", post(graphql::answer).get(websocket::open))
+        .route("/graphql", post(graphql::post).get(get_or_open))
         .route("/webhooks/{provider}", post(webhook::receive))
         .route("/readyz", get(health::ready))
         .with_state(Arc::new(face))
@@ -71,6 +70,19 @@ pub fn routes(face: Face) -> Router {
             )
         })
         .fallback(async || refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this address."))
+}
+
+/// `GET /graphql` is a query, or the beginning of a WebSocket.
+async fn get_or_open(
+    state: State<Arc<Face>>,
+    id: Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Response> {
+    if request.headers().contains_key(header::UPGRADE) {
+        return websocket::open(state, id, request).await;
+    }
+    let (parts, _) = request.into_parts();
+    graphql::get(state, id, parts.headers, RawQuery(parts.uri.query().map(str::to_owned))).await
 }
 
 /// Says in our words what axum refuses in its own before a handler runs: a body over the limit, a path that is no text.

@@ -64,7 +64,10 @@ pub async fn open(
     request: Request,
 ) -> Result<Response, Response> {
     let mut parts = request.into_parts().0;
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| post_instead())?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| {
+        let why = "The request for a WebSocket is not one (RFC 6455, section 4.1).";
+        refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", why)
+    })?;
     let protocol = protocol(&upgrade, &mut parts).await?;
     let from_header = match access::in_headers(&parts.headers) {
         Some(authorization) => {
@@ -86,13 +89,6 @@ pub async fn open(
         };
         work.in_current_span()
     }))
-}
-
-fn post_instead() -> Response {
-    let why = "Queries and mutations are sent with POST; GET opens a WebSocket for subscriptions.";
-    let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", why);
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-    answer
 }
 
 /// The one protocol that is spoken here, of those that the client speaks.

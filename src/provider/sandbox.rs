@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     sandbox::{Limits, api_key},
-    secret::Secret,
+    secret::{Secret, unhex},
 };
 
 /// How old, or how far ahead, a webhook's signature may be (rule W1), in seconds.
@@ -414,13 +414,6 @@ fn verify(secret: &Secret, header: &str, body: &[u8], now: i64) -> Result<(), We
         .take(5)
         .find_map(|(_, signature)| signed(signature))
         .ok_or(WebhookError::Unverified)
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

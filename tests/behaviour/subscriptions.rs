@@ -167,7 +167,7 @@ async fn whoever_may_not_read_may_not_watch(shop: Shop) {
     }
     let mut socket = shop.service(&["orders:read"]).watches_order(&order, "id").await;
 
-    assert_eq!(told, ["FORBIDDEN", "INVALID_INPUT"]);
+    assert_eq!(told, ["BAD_REQUEST", "INVALID_INPUT"]);
     assert_eq!(socket.event().await["id"], order.as_str());
 }
 
@@ -254,7 +254,7 @@ async fn each_event_shows_what_is_asked_for(shop: Shop) {
     assert_eq!(seen(&last), json!(["PAID", attempt.id, true, "PAID"]));
 }
 
-// rule A3
+// rules A3, A4
 async fn a_ledger_is_watched_by_auditors_only(shop: Shop) {
     let payment = shop.payment("tok_ok").await;
     shop.checkout().authorizes(&payment, "20.00").await;
@@ -263,7 +263,7 @@ async fn a_ledger_is_watched_by_auditors_only(shop: Shop) {
     let mut owner = shop.user("ada").watches(watched, &payment.id, "transactions { kind }").await;
 
     assert_eq!(auditor.event().await["transactions"][0]["kind"], "AUTHORIZE");
-    assert_eq!(owner.ends().await, "FORBIDDEN");
+    assert_eq!(owner.ends().await, "BAD_REQUEST");
 }
 
 /// Begins a transaction that tells of an order, past the server. It has its id, and is not committed.

@@ -57,14 +57,14 @@ async fn everything_that_can_be_asked_or_done_is_in_the_table_of_who_may(shop: S
     assert_eq!(subscriptions.iter().map(String::as_str).collect::<Vec<_>>(), SUBSCRIPTIONS);
 }
 
-/// Each actor sees exactly those fields of Query or of Mutation that are not FORBIDDEN to them.
+/// Each actor sees exactly those fields of Query or of Mutation that are not UNKNOWN to them.
 async fn shown_is_allowed(shop: &Shop, of: &str) {
     let world = World::of(shop).await;
     let mut wrong = vec![];
     for (name, actor) in actors(shop) {
         let shown = fields(&actor, of).await;
         for operation in in_the_table(of) {
-            let allowed = world.attempted(&actor, &operation).await != "FORBIDDEN";
+            let allowed = world.attempted(&actor, &operation).await != "UNKNOWN";
             if shown.contains(&operation) != allowed {
                 wrong.push(format!("{operation} is {}shown to {name}", if allowed { "not " } else { "" }));
             }
@@ -86,7 +86,7 @@ async fn a_subscription_is_shown_to_whoever_may_use_it(shop: Shop) {
     for (name, actor) in actors(&shop) {
         let shown = fields(&actor, "Subscription").await;
         for subscription in SUBSCRIPTIONS {
-            let allowed = world.watched(&actor, subscription).await != "FORBIDDEN";
+            let allowed = world.watched(&actor, subscription).await != "UNKNOWN";
             assert_eq!(shown.contains(subscription), allowed, "{subscription}, {name}");
         }
     }

@@ -1,18 +1,18 @@
 //! What the schema says of itself: all of it described, none of it shown to whoever may not use it.
 
 use super::{
-    super::{Schema, attempt, cart, lock, money, order, paging, payment, provider_failure, summary, transaction},
-    prepared, shown,
-    world::{app, checkout, service},
+    super::{attempt, cart, lock, money, order, paging, payment, provider_failure, summary, transaction},
+    answered, open_schema,
+    world::{checkout, service},
 };
 use crate::auth::{Caller, Scope};
 
 /// All that the schema says of itself to this caller.
 async fn introspected(caller: Caller) -> Vec<serde_json::Value> {
-    let schema = Schema::new(app().await);
+    let schema = open_schema().await;
     let query = "{ __schema { types { kind name description enumValues { name description }
         inputFields { name description } fields { name description args { name description } } } } }";
-    let answer = shown(&schema.execute(caller, prepared(query)).await);
+    let answer = answered(&schema, caller, query).await;
     let types = answer.pointer("/data/__schema/types").and_then(|types| types.as_array()).unwrap();
     // GraphQL's own are described in its specification.
     let is_ours = |name: &str| !name.starts_with("__") && !["ID", "String", "Int", "Float", "Boolean"].contains(&name);

@@ -14,7 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{super::graphql::name_errors, Face, Session};
-use crate::{auth::Caller, graphql::Prepared};
+use crate::{
+    auth::Caller,
+    graphql::{Asked, Named},
+};
 
 /// How many subscriptions may be open on one connection.
 const MOST_SUBSCRIPTIONS: usize = 100;
@@ -37,26 +40,24 @@ impl Listening {
         let Some(Ok(known)) = self.session.get() else {
             return Err(ServerError::new("Say who you are first.", None));
         };
-        let prepared = Prepared::of(request)?;
-        if prepared.is_answered_at_once() {
-            return Err(ServerError::new("Only subscriptions run here. Send queries and mutations with POST.", None));
-        }
-        let prepared = if self.face.introspection { prepared } else { prepared.without_introspection()? };
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             let why = format!("A connection has room for {MOST_SUBSCRIPTIONS} subscriptions.");
             return Err(ServerError::new(why, None));
         };
-        Ok(self.events(known.caller.clone(), prepared, room))
+        Ok(self.events(known.caller.clone(), request, room))
     }
 
     /// The events of a subscription. They are made apart from the connection: one that does not move holds nothing that others wait for.
-    fn events(&self, caller: Caller, prepared: Prepared, room: OwnedSemaphorePermit) -> BoxStream<'static, Response> {
+    fn events(&self, caller: Caller, request: Request, room: OwnedSemaphorePermit) -> BoxStream<'static, Response> {
         let (tells, mut told) = mpsc::channel(1);
-        let (schema, request_id) = (self.face.schema.clone(), Arc::clone(&self.request_id));
+        let listening = self.clone();
         let work = async move {
-            let mut events = schema.subscribe(caller, prepared);
+            let mut events = match listening.subscribe(caller, request).await {
+                Ok(events) => events,
+                Err(error) => Box::pin(once(async { Response::from_errors(vec![error]) })),
+            };
             while let Some(mut event) = events.next().await {
-                name_errors(&mut event, &request_id);
+                name_errors(&mut event, &listening.request_id);
                 // What can't be shown ends the subscription; a client never waits for what will not come.
                 let is_last = event.data == Value::Null;
                 if tells.send(event).await.is_err() || is_last {
@@ -69,6 +70,15 @@ impl Listening {
             let _held = (&work, &room);
             told.poll_recv(cx)
         }))
+    }
+
+    async fn subscribe(&self, caller: Caller, request: Request) -> Result<BoxStream<'static, Response>, ServerError> {
+        let schema = &self.face.schema;
+        let prepared = schema.prepare(&caller, asked(request)).await?;
+        if prepared.is_answered_at_once() {
+            return Err(ServerError::new("Only subscriptions run here. Send queries and mutations with POST.", None));
+        }
+        Ok(schema.subscribe(caller, prepared))
     }
 
     fn refused(&self, error: ServerError) -> Response {
@@ -92,4 +102,21 @@ impl Executor for Listening {
             }
         }
     }
+}
+
+/// What a message asks for: the text of a document, or the hash of one.
+fn asked(request: Request) -> Asked {
+    let variables = match serde_json::to_value(&request.variables) {
+        Ok(serde_json::Value::Object(variables)) => variables,
+        _ => serde_json::Map::new(),
+    };
+    let hash = match request.extensions.get("persistedQuery") {
+        Some(Value::Object(persisted)) => match persisted.get("sha256Hash") {
+            Some(Value::String(hash)) => Some(hash.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let query = Some(request.query).filter(|query| !query.is_empty() || hash.is_none());
+    Asked { document: Named { query, id: None, hash }, operation_name: request.operation_name, variables }
 }

@@ -31,8 +31,8 @@ const BACK: TimeDelta = TimeDelta::minutes(20);
 const ROUND: TimeDelta = TimeDelta::minutes(1);
 /// How long an answer is waited for.
 const LONG: Duration = Duration::from_secs(30);
-/// So long a client asks again that is told to.
-const TRIES: Duration = Duration::from_secs(3);
+/// So long a client asks again that is told to: longer than the slowest answer of a provider.
+const TRIES: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// What is on its way takes two seconds of the provider's, and a reconciler that has passed nothing for so long has nothing to do: it looks each second.
 const QUIET: Duration = Duration::from_millis(2500);

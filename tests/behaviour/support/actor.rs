@@ -138,7 +138,8 @@ pub fn code(payload: &Value) -> &Value {
 /// An answer in one word: the code of its error or problem, `nothing` where it is null, or `ok`.
 pub fn outcome(answer: &Value) -> String {
     if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
-        return code.to_owned();
+        let is_unknown = answer["errors"][0]["message"].as_str().is_some_and(|why| why.starts_with("Unknown field"));
+        return if is_unknown { "UNKNOWN".to_owned() } else { code.to_owned() };
     }
     if let Some(message) = answer["errors"][0]["message"].as_str() {
         return format!("error: {message}");
