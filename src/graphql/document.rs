@@ -213,15 +213,15 @@ impl Documents {
 }
 
 impl Trusted {
+    /// The document that is named; named in several ways, it has to be the same by each.
     fn find(&self, named: &Named, hash: Option<Hash>) -> Option<Arc<Document>> {
-        let by_id = named.id.as_ref().and_then(|id| self.by_id.get(id));
-        let by_hash = |hash: Hash| self.by_hash.get(&hash);
-        let by_text = || named.query.as_ref().and_then(|text| by_hash(Sha256::digest(text).into()));
-        let found = match &named.id {
-            Some(_) => by_id.or_else(|| hash.and_then(by_hash)),
-            None => hash.map_or_else(by_text, by_hash),
-        };
-        found.cloned()
+        let by_hash = |hash: &Hash| self.by_hash.get(hash);
+        let text = named.query.as_ref().map(|text| Hash::from(Sha256::digest(text)));
+        let by_id = named.id.as_ref().map(|id| self.by_id.get(id).or_else(|| hash.as_ref().and_then(by_hash)));
+        let ways = [by_id, hash.as_ref().map(by_hash), text.as_ref().map(by_hash)];
+        let mut found = ways.into_iter().flatten();
+        let first = found.next()??;
+        found.all(|other| other.is_some_and(|other| Arc::ptr_eq(other, first))).then(|| Arc::clone(first))
     }
 }
 

@@ -119,7 +119,8 @@ async fn what_hides_is_not_what_refuses() {
     let mut refused = vec![];
     for example in crate::http::graphiql::EXAMPLES.iter().filter(|example| example.query.contains("mutation")) {
         let variables = serde_json::from_str(&example.variables.replace("{{", "").replace("}}", "")).unwrap();
-        let prepared = schema.prepare(&service(&Scope::ALL), Asked { variables, ..asked(example.query) }).await.unwrap();
+        let prepared =
+            schema.prepare(&service(&Scope::ALL), Asked { variables, ..asked(example.query) }).await.unwrap();
         let answer = shown(&schema.execute(nobody.clone(), prepared).await);
         refused.push(answer.pointer("/errors/0/extensions/code").and_then(|code| code.as_str()).map(str::to_owned));
     }

@@ -41,6 +41,7 @@ mod dry_runs;
 mod endings;
 mod fencing;
 mod foreign;
+mod front_door;
 mod hosted_payments;
 mod http;
 mod idempotency;
