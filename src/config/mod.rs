@@ -3,8 +3,10 @@
 //! Settings are read once, here and nowhere else; all mistakes are told together, each with the setting's name.
 
 mod mistake;
+mod network;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::{
     convert::Infallible, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
@@ -16,8 +18,12 @@ use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-pub use self::mistake::Mistakes;
-use self::mistake::names;
+pub use self::{
+    mistake::Mistakes,
+    network::Network,
+    traffic::{Allowance, Traffic},
+};
+use self::{mistake::names, traffic::TrafficSettings};
 use crate::{
     auth::{KeySource, Policy},
     db::DatabaseUrl,
@@ -27,8 +33,6 @@ use crate::{
 
 /// How many connections to the database a server may hold.
 const CONNECTIONS: RangeInclusive<u32> = 1..=1000;
-/// Below this no honest request fits, and above it no server has room.
-const BODY_BYTES: RangeInclusive<usize> = 1024..=100 * 1024 * 1024;
 /// Shorter, and no provider answers in time; longer, and no shopper is still there.
 const PROVIDER_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// What a lock may be taken for (rule K3).
@@ -138,10 +142,6 @@ pub struct Settings {
     #[arg(long, global = true)]
     no_demo: bool,
 
-    /// The largest request body that is read, in bytes
-    #[arg(long, env = "ORDERPAY_MAX_BODY_BYTES", global = true, value_name = "N", default_value = "1048576")]
-    max_body_bytes: String,
-
     /// What is logged: `info`, `orderpay=debug,warn`, …
     #[arg(long, env = "ORDERPAY_LOG", global = true, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -149,6 +149,9 @@ pub struct Settings {
     /// How it is logged
     #[arg(long, env = "ORDERPAY_LOG_FORMAT", global = true, value_name = "text|json", default_value = "text")]
     log_format: String,
+
+    #[command(flatten)]
+    traffic: TrafficSettings,
 }
 
 /// Shows nothing: nobody has looked yet in which settings a password stands.
@@ -195,7 +198,7 @@ pub struct Config {
     pub introspection: bool,
     pub graphiql: bool,
     pub demo: bool,
-    pub max_body_bytes: usize,
+    pub traffic: Traffic,
     pub log: EnvFilter,
     pub log_format: LogFormat,
 }
@@ -288,7 +291,7 @@ impl Settings {
                 &self.database_connections,
                 &CONNECTIONS,
             ),
-            max_body_bytes: mistakes.number("ORDERPAY_MAX_BODY_BYTES", &self.max_body_bytes, &BODY_BYTES),
+            traffic: self.traffic.check(&mut mistakes),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),

@@ -2,13 +2,13 @@
 //!
 //! Ours and not a stock handler: those execute what a browser may send across sites, and answer before they know who asks. Only JSON is read.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError, Value};
 use axum::{
     Extension,
-    body::Bytes,
-    extract::State,
+    body::Body,
+    extract::{ConnectInfo, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,14 +16,16 @@ use serde::Deserialize;
 use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
-use super::{Face, access, refusal, request_id};
+use super::{
+    Face, access,
+    admission::{Class, Permit},
+    body, refusal, request_id,
+};
 use crate::{
     auth::Caller,
     graphql::{Prepared, UNAVAILABLE},
 };
 
-/// How long a query may take in all; what it asked of the database ends with it. However slow that is, nobody waits for longer.
-const QUERY_LIMIT: Duration = Duration::from_secs(15);
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 /// The parameters of a request (GraphQL over HTTP, section 5.1). Extensions are allowed, and none is known.
@@ -39,16 +41,29 @@ struct Parameters {
 pub async fn answer(
     State(face): State<Arc<Face>>,
     Extension(id): Extension<RequestId>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
+    let most_bytes = face.traffic.max_body_bytes;
     if !is_json(&headers) {
         let why = "Send the request as application/json.";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", why);
     }
-    let caller = match access::caller(&face, &headers).await {
-        Ok(caller) => caller,
-        Err(answer) => return answer,
+    if let Err(refused) = body::fits(&body, most_bytes) {
+        return refused;
+    }
+    // Nothing is kept of what a stranger sends.
+    let (caller, body) = match access::caller(&face, peer, &headers).await {
+        Ok(caller) => (caller, body::read(body, most_bytes).await),
+        Err(answer) => {
+            body::discard(body, most_bytes).await;
+            return answer;
+        }
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(refused) => return refused,
     };
     let parameters: Parameters = match serde_json::from_slice(&body) {
         Ok(parameters) => parameters,
@@ -58,8 +73,14 @@ pub async fn answer(
         }
     };
     let variables = parameters.variables.unwrap_or_default();
-    let answer = match Prepared::new(parameters.query, parameters.operation_name, variables) {
-        Ok(prepared) => execute(&face, caller, prepared).await,
+    let prepared = Prepared::new(parameters.query, parameters.operation_name, variables);
+    let class = if prepared.as_ref().is_ok_and(Prepared::is_mutation) { Class::Mutation } else { Class::Query };
+    let permit = match face.admission.enter(&caller, class, 1) {
+        Ok(permit) => permit,
+        Err(refused) => return refused.answer(),
+    };
+    let answer = match prepared {
+        Ok(prepared) => execute(&face, caller, prepared, permit).await,
         Err(error) => Ok(Answer::from_errors(vec![error])),
     };
     match answer {
@@ -68,8 +89,9 @@ pub async fn answer(
     }
 }
 
-/// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
-async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Response> {
+/// A mutation runs to its end even if its caller hangs up; a query ends with its connection. Each holds its permit until then. However slow the
+/// database is, nobody waits for a query longer than it may take in all; what it asked of the database ends with it.
+async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared, permit: Permit) -> Result<Answer, Response> {
     let prepared = match if face.introspection { Ok(prepared) } else { prepared.without_introspection() } {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Answer::from_errors(vec![error])),
@@ -79,14 +101,17 @@ async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result
         return Ok(Answer::from_errors(vec![ServerError::new(why, None)]));
     }
     if !prepared.is_mutation() {
-        let answered = tokio::time::timeout(QUERY_LIMIT, face.schema.execute(caller, prepared)).await;
+        let answered = tokio::time::timeout(face.traffic.query_timeout, face.schema.execute(caller, prepared)).await;
         return answered.map_err(|_| {
             tracing::warn!("a query took too long");
             refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE)
         });
     }
     let schema = face.schema.clone();
-    let work = async move { schema.execute(caller, prepared).await };
+    let work = async move {
+        let _permit = permit;
+        schema.execute(caller, prepared).await
+    };
     face.tasks.spawn(work.in_current_span()).await.map_err(|error| {
         super::panicked(match error.try_into_panic() {
             Ok(panic) => panic,

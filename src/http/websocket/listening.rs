@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Data, Executor, Request, Response, ServerError, Value,
+    Data, ErrorExtensionValues, Executor, Request, Response, ServerError, Value,
     futures_util::{
         StreamExt,
         stream::{BoxStream, once, poll_fn},
@@ -13,11 +13,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::{super::graphql::name_errors, Face, Session};
+use super::{
+    super::{admission::Refused, graphql::name_errors},
+    Face,
+    guest::Session,
+};
 use crate::{auth::Caller, graphql::Prepared};
 
 /// How many subscriptions may be open on one connection.
 const MOST_SUBSCRIPTIONS: usize = 100;
+
+/// What a subscription is told in place of events.
+fn too_much(refused: Refused) -> ServerError {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", refused.code());
+    ServerError { extensions: Some(extensions), ..ServerError::new(refused.message(), None) }
+}
 
 /// What one client may listen to.
 #[derive(Clone)]
@@ -46,7 +57,9 @@ impl Listening {
             let why = format!("A connection has room for {MOST_SUBSCRIPTIONS} subscriptions.");
             return Err(ServerError::new(why, None));
         };
-        Ok(self.events(known.caller.clone(), prepared, room))
+        let caller = known.verified.caller.clone();
+        self.face.admission.spend(&caller, 1).map_err(too_much)?;
+        Ok(self.events(caller, prepared, room))
     }
 
     /// The events of a subscription. They are made apart from the connection: one that does not move holds nothing that others wait for.
