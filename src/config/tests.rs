@@ -101,6 +101,12 @@ fn what_can_only_fail_later_is_told_at_once() {
 }
 
 #[test]
+fn a_body_has_room_for_a_request_and_not_for_much_more() {
+    let traffic = check(&PRODUCTION).unwrap().traffic;
+    assert_eq!([traffic.max_body_bytes, traffic.max_webhook_bytes], [64 * 1024, 256 * 1024]);
+}
+
+#[test]
 fn an_origin_is_written_as_browsers_write_it() {
     let wrong = [
         "*",

@@ -340,13 +340,14 @@ pub fn client() -> reqwest::Client {
     client.build().expect("a client")
 }
 
-/// Many requests of a test come from one caller and one address: nobody counts them, unless a test sets a limit itself.
-const UNLIMITED: [&str; 5] = [
+/// Many requests of a test come from one caller and one address: nobody counts them, and carts may be long, unless a test sets a limit itself.
+const UNLIMITED: [&str; 6] = [
     "--max-concurrent-requests=10000",
     "--max-concurrent-per-shopper=0",
     "--rate-per-shopper=0",
     "--max-sockets-per-shopper=0",
     "--failures-per-address=0",
+    "--max-body-bytes=1048576",
 ];
 
 /// These settings, and no limits but those that are among them.
