@@ -16,7 +16,7 @@ use crate::{
     development::{self, demo},
     graphql::{self, Schema, Trusted},
     http::{
-        self, Face,
+        self, Admission, Face, Failures, Wrapping,
         graphiql::{self, DemoCaller},
     },
     provider::{PaymentProvider, Providers, sandbox::Sandbox as SandboxClient},
@@ -122,12 +122,14 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         schema,
         keys,
         tokens: config.tokens.clone(),
-        max_body_bytes: config.max_body_bytes,
+        traffic: config.traffic.clone(),
+        admission: Admission::new(&config.traffic),
+        failures: Failures::new(&config.traffic),
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
     let routes = provider_routes.merge(routes(&config, face, &callers));
-    serve(listener, guarded(&config, routes), &stop, &tasks);
+    serve(&config, listener, guarded(&config, routes), &stop, &tasks);
     if config.demo {
         let made = demo::fill_if_empty(&app).await;
         made.map_err(failed("the demo can't be made (it can be left out with --no-demo)"))?;
@@ -215,13 +217,13 @@ fn guarded(config: &Config, routes: Router) -> Router {
 }
 
 /// Serves until `stop`; what is served until then comes to its end as one of the `tasks`.
-fn serve(listener: TcpListener, routes: Router, stop: &CancellationToken, tasks: &TaskTracker) {
-    let server = axum::serve(listener, http::wrapped(routes)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the server does not listen any more");
-        }
-    });
+fn serve(config: &Config, listener: TcpListener, routes: Router, stop: &CancellationToken, tasks: &TaskTracker) {
+    let wrapping = Wrapping {
+        body_timeout: config.traffic.body_timeout,
+        cors_origins: config.traffic.cors_origins.clone(),
+        is_https: config.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
+    };
+    http::serve(listener, http::wrapped(routes, wrapping), &config.traffic, stop, tasks);
 }
 
 /// Asks all that runs to come to its end, and waits for it as long as there is time. A connection that says nothing keeps nobody longer.
@@ -328,7 +330,7 @@ pub async fn serve_sandbox(
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (courier, cancelled) = (sandbox.clone(), stop.clone());
     tasks.spawn(async move { courier.deliver_webhooks(cancelled).await });
-    serve(listener, sandbox.router(), &stop, &tasks);
+    serve(&config, listener, sandbox.router(), &stop, &tasks);
     listening(address);
     stopped.await;
     end(&stop, &tasks).await;

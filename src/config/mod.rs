@@ -4,8 +4,10 @@
 
 mod limits;
 mod mistake;
+mod network;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::{
     convert::Infallible, fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
@@ -17,8 +19,12 @@ use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-pub use self::mistake::Mistakes;
-use self::{limits::LimitSettings, mistake::names};
+pub use self::{
+    mistake::Mistakes,
+    network::Network,
+    traffic::{Allowance, Traffic},
+};
+use self::{limits::LimitSettings, mistake::names, traffic::TrafficSettings};
 use crate::{
     auth::{KeySource, Policy},
     db::DatabaseUrl,
@@ -29,8 +35,6 @@ use crate::{
 
 /// How many connections to the database a server may hold.
 const CONNECTIONS: RangeInclusive<u32> = 1..=1000;
-/// Below this no honest request fits, and above it no server has room.
-const BODY_BYTES: RangeInclusive<usize> = 1024..=100 * 1024 * 1024;
 /// Shorter, and no provider answers in time; longer, and no shopper is still there.
 const PROVIDER_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// What a lock may be taken for (rule K3).
@@ -140,10 +144,6 @@ pub struct Settings {
     #[arg(long, global = true)]
     no_demo: bool,
 
-    /// The largest request body that is read, in bytes
-    #[arg(long, env = "ORDERPAY_MAX_BODY_BYTES", global = true, value_name = "N", default_value = "1048576")]
-    max_body_bytes: String,
-
     #[command(flatten)]
     limits: LimitSettings,
 
@@ -154,6 +154,9 @@ pub struct Settings {
     /// How it is logged
     #[arg(long, env = "ORDERPAY_LOG_FORMAT", global = true, value_name = "text|json", default_value = "text")]
     log_format: String,
+
+    #[command(flatten)]
+    traffic: TrafficSettings,
 }
 
 /// Shows nothing: nobody has looked yet in which settings a password stands.
@@ -200,9 +203,9 @@ pub struct Config {
     pub introspection: bool,
     pub graphiql: bool,
     pub demo: bool,
-    pub max_body_bytes: usize,
     pub limits: graphql::Limits,
     pub trusted_documents: Option<PathBuf>,
+    pub traffic: Traffic,
     pub log: EnvFilter,
     pub log_format: LogFormat,
 }
@@ -295,9 +298,9 @@ impl Settings {
                 &self.database_connections,
                 &CONNECTIONS,
             ),
-            max_body_bytes: mistakes.number("ORDERPAY_MAX_BODY_BYTES", &self.max_body_bytes, &BODY_BYTES),
             limits: self.limits.check(&mut mistakes),
             trusted_documents: self.limits.trusted_documents.clone(),
+            traffic: self.traffic.check(&mut mistakes),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),

@@ -80,6 +80,16 @@ fn what_can_only_fail_later_is_told_at_once() {
         ("--return-origins=shop", "ORDERPAY_RETURN_ORIGINS, \"shop\": must be an origin such as"),
         ("--log=orderpay=loud", "ORDERPAY_LOG: must be a level or a list such as"),
         ("--log-format=xml", "ORDERPAY_LOG_FORMAT: must be text or json"),
+        ("--max-webhook-bytes=1023", "ORDERPAY_MAX_WEBHOOK_BYTES: must be 1024 to"),
+        ("--max-connections=0", "ORDERPAY_MAX_CONNECTIONS: must be 1 to 1000000"),
+        ("--header-timeout=99ms", "ORDERPAY_HEADER_TIMEOUT: must be 100ms to 5m"),
+        ("--body-timeout=301s", "ORDERPAY_BODY_TIMEOUT: must be 100ms to 5m"),
+        ("--query-timeout=0s", "ORDERPAY_QUERY_TIMEOUT: must be 100ms to 5m"),
+        ("--max-concurrent-requests=3", "ORDERPAY_MAX_CONCURRENT_REQUESTS: must be 4 to 100000"),
+        ("--max-concurrent-per-shopper=-1", "ORDERPAY_MAX_CONCURRENT_PER_SHOPPER: must be 0 to"),
+        ("--rate-per-service=much", "ORDERPAY_RATE_PER_SERVICE: must be 0 to"),
+        ("--trusted-proxies=proxy", "ORDERPAY_TRUSTED_PROXIES, \"proxy\": must be an IP address or a block"),
+        ("--trusted-proxies=10.0.0.1/8", "ORDERPAY_TRUSTED_PROXIES, \"10.0.0.1/8\": names an address inside"),
     ] {
         let mistakes = check(&["--jwt-secret=0123456789abcdef0123456789abcdef", setting]).unwrap_err();
         assert!(mistakes.contains(told), "{setting}: {mistakes}");
@@ -88,6 +98,37 @@ fn what_can_only_fail_later_is_told_at_once() {
     for setting in ["--provider-timeout=100ms", "--provider-timeout=60s", "--database-connections=1000"] {
         assert!(check_production(setting).is_ok(), "{setting}");
     }
+}
+
+#[test]
+fn a_body_has_room_for_a_request_and_not_for_much_more() {
+    let traffic = check(&PRODUCTION).unwrap().traffic;
+    assert_eq!([traffic.max_body_bytes, traffic.max_webhook_bytes], [64 * 1024, 256 * 1024]);
+}
+
+#[test]
+fn an_origin_is_written_as_browsers_write_it() {
+    let wrong = [
+        "*",
+        "null",
+        "https://*.shop.example",
+        "https://shop.example/",
+        "https://shop.example/checkout",
+        "https://Shop.example",
+        "https://shop.example:443",
+        "https://ada@shop.example",
+        "https://shop.example?",
+        "shop.example",
+        "file:///checkout.html",
+    ];
+    for origin in wrong {
+        let mistakes = check_production(&format!("--cors-origins=https://till.example,{origin}")).unwrap_err();
+        let told = format!("ORDERPAY_CORS_ORIGINS, {origin:?}: must be an origin as browsers write it");
+        assert!(mistakes.contains(&told), "{mistakes}");
+    }
+    let right =
+        check_production("--cors-origins=https://shop.example,http://localhost:3000,https://[2001:db8::1]").unwrap();
+    assert_eq!(right.traffic.cors_origins, ["https://shop.example", "http://localhost:3000", "https://[2001:db8::1]"]);
 }
 
 #[test]

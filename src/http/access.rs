@@ -1,5 +1,7 @@
 //! The bearer token of a request, made into a caller.
 
+use std::net::SocketAddr;
+
 use axum::{
     http::{HeaderMap, StatusCode, header},
     response::Response,
@@ -9,8 +11,9 @@ use super::{Face, refusal};
 use crate::auth::{Caller, Rejected, Verified, verify};
 
 /// Who sends this request, or the answer that says why nobody known does.
-pub async fn caller(face: &Face, headers: &HeaderMap) -> Result<Caller, Response> {
-    verified(face, in_headers(headers)).await.map(|verified| verified.caller).map_err(unauthenticated)
+pub async fn caller(face: &Face, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Response> {
+    let verified = verified(face, in_headers(headers)).await;
+    verified.map(|verified| verified.caller).map_err(|rejected| unauthenticated(face, peer, headers, rejected))
 }
 
 /// Who is spoken for by what stands under the name `Authorization`, and until when.
@@ -21,11 +24,22 @@ pub async fn verified(face: &Face, authorization: Option<&str>) -> Result<Verifi
     }
 }
 
-/// The answer to whoever nobody known is.
-pub fn unauthenticated(rejected: Rejected) -> Response {
+/// The answer to whoever nobody known is. Whoever comes with one bad token after the other is told no more than that.
+pub fn unauthenticated(face: &Face, peer: SocketAddr, headers: &HeaderMap, rejected: Rejected) -> Response {
+    if let Some(too_often) = is_suspect(rejected).then(|| face.failures.one_more(peer, headers)).flatten() {
+        return too_often;
+    }
     let mut answer = refusal(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", &rejected.to_string());
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer
+}
+
+/// Whether no honest client sends such a token: one that is late, or forgotten, is sent now and then by each.
+fn is_suspect(rejected: Rejected) -> bool {
+    match rejected {
+        Rejected::Missing | Rejected::Expired | Rejected::NotYetValid => false,
+        Rejected::Malformed | Rejected::Signature | Rejected::Issuer | Rejected::Audience | Rejected::Claims => true,
+    }
 }
 
 /// What a request's headers have under this name.

@@ -5,13 +5,13 @@
 mod media;
 mod parameters;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError, Value};
 use axum::{
     Extension,
-    body::Bytes,
-    extract::{RawQuery, State},
+    body::Body,
+    extract::{ConnectInfo, RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -19,14 +19,16 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
 use self::media::MediaType;
-use super::{Face, access, refusal, request_id};
+use super::{
+    Face, access,
+    admission::{Class, Permit},
+    body, refusal, request_id,
+};
 use crate::{
     auth::Caller,
-    graphql::{Prepared, UNAVAILABLE},
+    graphql::{Asked, Prepared, UNAVAILABLE},
 };
 
-/// How long a query may take in all; what it asked of the database ends with it. However slow that is, nobody waits for longer.
-const QUERY_LIMIT: Duration = Duration::from_secs(15);
 /// The longest message of an error.
 const MOST_MESSAGE_BYTES: usize = 500;
 
@@ -34,20 +36,27 @@ const MOST_MESSAGE_BYTES: usize = 500;
 pub async fn post(
     State(face): State<Arc<Face>>,
     Extension(id): Extension<RequestId>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Response> {
     let media_type = MediaType::accepted(&headers).ok_or_else(not_acceptable)?;
     if !media::is_json(&headers) {
         let why = "Send the request as application/json.";
         return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", why));
     }
-    let caller = access::caller(&face, &headers).await?;
-    let asked = parameters::in_body(&body).ok_or_else(unreadable)?;
-    let answer = match face.schema.prepare(&caller, asked).await {
-        Ok(prepared) => execute(&face, caller, prepared).await?,
-        Err(error) => Answer::from_errors(vec![error]),
+    body::fits(&body, face.traffic.most_body_bytes())?;
+    let caller = match access::caller(&face, peer, &headers).await {
+        Ok(caller) => caller,
+        Err(refused) => {
+            // Nothing is kept of what a stranger sends.
+            body::discard(body, face.traffic.max_body_bytes).await;
+            return Err(refused);
+        }
     };
+    let body = body::read(body, face.traffic.body_bytes_of(caller.kind)).await?;
+    let asked = parameters::in_body(&body).ok_or_else(unreadable)?;
+    let answer = answer(&face, caller, asked, |_| Ok(())).await?;
     Ok(respond(media_type, &request_id(&id), answer))
 }
 
@@ -55,18 +64,36 @@ pub async fn post(
 pub async fn get(
     State(face): State<Arc<Face>>,
     Extension(id): Extension<RequestId>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let media_type = MediaType::accepted(&headers).ok_or_else(not_acceptable)?;
-    let caller = access::caller(&face, &headers).await?;
+    let caller = access::caller(&face, peer, &headers).await?;
     let asked = parameters::in_address(&query.unwrap_or_default()).ok_or_else(unreadable)?;
-    let answer = match face.schema.prepare(&caller, asked).await {
-        Ok(prepared) if prepared.is_mutation() => return Err(post_instead()),
-        Ok(prepared) => execute(&face, caller, prepared).await?,
-        Err(error) => Answer::from_errors(vec![error]),
-    };
+    let safe = |prepared: &Prepared| if prepared.is_mutation() { Err(post_instead()) } else { Ok(()) };
+    let answer = answer(&face, caller, asked, safe).await?;
     Ok(respond(media_type, &request_id(&id), answer))
+}
+
+/// Answers a request, if there is room for what it costs. One that can't be run costs as little as can be.
+async fn answer(
+    face: &Arc<Face>,
+    caller: Caller,
+    asked: Asked,
+    may_run: impl FnOnce(&Prepared) -> Result<(), Response>,
+) -> Result<Answer, Response> {
+    let prepared = match face.schema.prepare(&caller, asked).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let _permit = face.admission.enter(&caller, Class::Query, 1).map_err(|refused| refused.answer())?;
+            return Ok(Answer::from_errors(vec![error]));
+        }
+    };
+    may_run(&prepared)?;
+    let class = if prepared.is_mutation() { Class::Mutation } else { Class::Query };
+    let permit = face.admission.enter(&caller, class, prepared.cost()).map_err(|refused| refused.answer())?;
+    execute(face, caller, prepared, permit).await
 }
 
 fn not_acceptable() -> Response {
@@ -84,21 +111,25 @@ fn post_instead() -> Response {
     answer
 }
 
-/// A mutation runs to its end even if its caller hangs up; a query ends with its connection.
-async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared) -> Result<Answer, Response> {
+/// A mutation runs to its end even if its caller hangs up; a query ends with its connection. Each holds its permit until then. However slow the
+/// database is, nobody waits for a query longer than it may take in all; what it asked of the database ends with it.
+async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared, permit: Permit) -> Result<Answer, Response> {
     if prepared.is_subscription() {
         let why = "A subscription is sent over WebSocket, to this same address.";
         return Ok(Answer::from_errors(vec![ServerError::new(why, None)]));
     }
     if !prepared.is_mutation() {
-        let answered = tokio::time::timeout(QUERY_LIMIT, face.schema.execute(caller, prepared)).await;
+        let answered = tokio::time::timeout(face.traffic.query_timeout, face.schema.execute(caller, prepared)).await;
         return answered.map_err(|_| {
             tracing::warn!("a query took too long");
             refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE)
         });
     }
     let schema = face.schema.clone();
-    let work = async move { schema.execute(caller, prepared).await };
+    let work = async move {
+        let _permit = permit;
+        schema.execute(caller, prepared).await
+    };
     face.tasks.spawn(work.in_current_span()).await.map_err(|error| {
         super::panicked(match error.try_into_panic() {
             Ok(panic) => panic,

@@ -1,21 +1,30 @@
 //! The face in HTTP: routes, and what wraps every request.
 //!
-//! Each request gets an id, which its log lines and its answer carry. A panic is an answer with status 500, not a dead connection.
+//! Each request gets an id, which its log lines and its answer carry. A panic is an answer with status 500, not a dead connection. What is too
+//! much, too large, too slow or too often is refused before it costs anything.
 
 mod access;
+mod address;
+mod admission;
+mod body;
+mod connection;
+mod crowd;
 pub mod graphiql;
 mod graphql;
 mod health;
 pub mod host;
+mod meter;
+mod protection;
+mod serving;
 mod webhook;
 mod websocket;
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{DefaultBodyLimit, RawQuery, Request, State},
+    extract::{ConnectInfo, RawQuery, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn, map_request, map_response},
     response::{IntoResponse, Response},
@@ -29,9 +38,11 @@ use tower_http::{
     trace::TraceLayer,
 };
 
+pub use self::{address::Failures, admission::Admission, serving::serve};
 use crate::{
     app::App,
     auth::{Keys, Policy},
+    config::Traffic,
     graphql::Schema,
 };
 
@@ -44,7 +55,9 @@ pub struct Face {
     pub schema: Schema,
     pub keys: Keys,
     pub tokens: Policy,
-    pub max_body_bytes: usize,
+    pub traffic: Traffic,
+    pub admission: Admission,
+    pub failures: Failures,
     /// What a request leaves to be finished here is finished before the server ends.
     pub tasks: TaskTracker,
     /// What would go on for ever ends with this.
@@ -53,14 +66,12 @@ pub struct Face {
 
 /// Every route of the server itself.
 pub fn routes(face: Face) -> Router {
-    let most_bytes = face.max_body_bytes;
     Router::new()
         .route("/graphql", post(graphql::post).get(get_or_open))
         .route("/webhooks/{provider}", post(webhook::receive))
         .route("/readyz", get(health::ready))
         .with_state(Arc::new(face))
-        .layer(DefaultBodyLimit::max(most_bytes))
-        .layer(map_response(move |answer: Response| async move { in_our_words(answer, most_bytes) }))
+        .layer(map_response(in_our_words))
         .route("/healthz", get(health::alive))
         .method_not_allowed_fallback(async || {
             refusal(
@@ -76,41 +87,56 @@ pub fn routes(face: Face) -> Router {
 async fn get_or_open(
     state: State<Arc<Face>>,
     id: Extension<RequestId>,
+    peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Response> {
     if request.headers().contains_key(header::UPGRADE) {
-        return websocket::open(state, id, request).await;
+        return websocket::open(state, id, peer, request).await;
     }
     let (parts, _) = request.into_parts();
-    graphql::get(state, id, parts.headers, RawQuery(parts.uri.query().map(str::to_owned))).await
+    graphql::get(state, id, peer, parts.headers, RawQuery(parts.uri.query().map(str::to_owned))).await
 }
 
-/// Says in our words what axum refuses in its own before a handler runs: a body over the limit, a path that is no text.
-fn in_our_words(answer: Response, most_bytes: usize) -> Response {
+/// Says in our words what axum refuses in its own before a handler runs: a path that is no text.
+async fn in_our_words(answer: Response) -> Response {
     if answer.extensions().get::<Refusal>().is_some() {
         return answer;
     }
     let is_text =
         answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     match answer.status() {
-        status @ StatusCode::PAYLOAD_TOO_LARGE => {
-            refusal(status, "PAYLOAD_TOO_LARGE", &format!("The body has more than {most_bytes} bytes."))
-        }
         status @ StatusCode::BAD_REQUEST if is_text => refusal(status, "BAD_REQUEST", "The request can't be read."),
         _ => answer,
     }
 }
 
-/// Wraps all routes: request id, log, refusals, panics.
-pub fn wrapped(routes: Router) -> Router {
+/// What holds for all routes.
+pub struct Wrapping {
+    pub body_timeout: Duration,
+    pub cors_origins: Vec<HeaderValue>,
+    /// Whether browsers reach the server by https.
+    pub is_https: bool,
+}
+
+/// Wraps all routes: request id, log, what browsers are told, refusals, panics.
+pub fn wrapped(routes: Router, wrapping: Wrapping) -> Router {
+    let Wrapping { body_timeout, cors_origins, is_https } = wrapping;
+    let inner = tower::ServiceBuilder::new()
+        .layer(from_fn(write_refusal))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(map_request(move |request: Request| async move { body::in_time(request, body_timeout) }));
+    let routes = routes.layer(inner);
+    let routes = match &cors_origins[..] {
+        [] => routes,
+        origins => routes.layer(protection::cors(origins)),
+    };
     let trace = TraceLayer::new_for_http().make_span_with(span).on_response(tell).on_request(()).on_failure(());
     let layers = tower::ServiceBuilder::new()
         .layer(map_request(drop_strange_id))
         .set_request_id(REQUEST_ID, MakeRequestUuid)
         .layer(trace)
         .propagate_request_id(REQUEST_ID)
-        .layer(from_fn(write_refusal))
-        .layer(CatchPanicLayer::custom(panicked));
+        .layer(map_response(move |answer: Response| async move { protection::protected(answer, is_https) }));
     routes.layer(layers)
 }
 
@@ -132,7 +158,7 @@ fn span(request: &Request) -> tracing::Span {
     tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
-fn tell<B>(response: &axum::http::Response<B>, latency: std::time::Duration, _: &tracing::Span) {
+fn tell<B>(response: &axum::http::Response<B>, latency: Duration, _: &tracing::Span) {
     // A number: JSON logs write u128 as text.
     let ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(status = response.status().as_u16(), ms, "answered");
@@ -182,7 +208,8 @@ mod tests {
     async fn refused(id: &str) -> (String, serde_json::Value) {
         let refuse = get(async || refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", "No."));
         let request = Request::builder().header(REQUEST_ID, id).body(Body::empty()).unwrap();
-        let answer = wrapped(Router::new().route("/", refuse)).call(request).await.unwrap();
+        let wrapping = Wrapping { body_timeout: Duration::from_secs(1), cors_origins: vec![], is_https: false };
+        let answer = wrapped(Router::new().route("/", refuse), wrapping).call(request).await.unwrap();
         let id = answer.headers()[REQUEST_ID].to_str().unwrap().to_owned();
         let length = answer.headers()[header::CONTENT_LENGTH].to_str().unwrap().to_owned();
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();

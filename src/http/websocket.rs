@@ -4,20 +4,18 @@
 //! whoever does not read, does not answer, or is still there when the server stops. Nothing but subscriptions runs here: a mutation has to run to its
 //! end, and belongs to `POST`.
 
+mod guest;
 mod listening;
 mod talk;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_graphql::{Data, futures_util::stream::poll_fn};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
     Error, Extension,
     extract::{
-        FromRequestParts, Request, State, WebSocketUpgrade,
+        ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
     },
     http::{HeaderValue, StatusCode, header, request::Parts},
@@ -32,6 +30,7 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
 use self::{
+    guest::{Session, Unwelcome, who},
     listening::Listening,
     talk::{Goodbye, Talk},
 };
@@ -54,13 +53,11 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// How long a client may take to close its side.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Who is on the other side, once that was looked at.
-type Session = Arc<OnceLock<Result<Verified, Rejected>>>;
-
 /// Opens a socket.
 pub async fn open(
     State(face): State<Arc<Face>>,
     Extension(id): Extension<RequestId>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Response> {
     let mut parts = request.into_parts().0;
@@ -71,7 +68,8 @@ pub async fn open(
     let protocol = protocol(&upgrade, &mut parts).await?;
     let from_header = match access::in_headers(&parts.headers) {
         Some(authorization) => {
-            Some(access::verified(&face, Some(authorization)).await.map_err(access::unauthenticated)?)
+            let verified = access::verified(&face, Some(authorization)).await;
+            Some(verified.map_err(|rejected| access::unauthenticated(&face, peer, &parts.headers, rejected))?)
         }
         None => None,
     };
@@ -119,7 +117,7 @@ async fn converse(
         let (face, session) = (Arc::clone(&face), Arc::clone(&session));
         move |payload: serde_json::Value| async move {
             let known = who(&face, from_header, &payload).await;
-            let refused = known.as_ref().err().map(ToString::to_string);
+            let refused = known.as_ref().err().map(|unwelcome| unwelcome.goodbye().reason);
             // It is asked for once.
             let _ = session.set(known);
             refused.map_or_else(|| Ok(Data::default()), |why| Err(async_graphql::Error::new(why)))
@@ -144,15 +142,6 @@ async fn converse(
         goodbye = async { graphql.await; std::future::pending().await } => goodbye,
     };
     line.hang_up(goodbye).await;
-}
-
-/// Who opens the conversation: the token stands in its first message, or stood in the header of the request.
-async fn who(face: &Face, from_header: Option<Verified>, payload: &serde_json::Value) -> Result<Verified, Rejected> {
-    let named = payload.as_object().into_iter().flatten().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    match (named, from_header) {
-        (None, Some(known)) => Ok(known),
-        (named, _) => access::verified(face, named.and_then(|(_, value)| value.as_str())).await,
-    }
 }
 
 /// The line between a client and async-graphql.
@@ -193,7 +182,7 @@ impl Line {
     /// When the client's token is good no more, or a moment that is far away. Not by the clock, which a test may move: see `is_expired`.
     fn expires_at(&self) -> Instant {
         let left = match self.session.get() {
-            Some(Ok(known)) => (known.until - self.face.app.clock.now()).to_std().unwrap_or_default(),
+            Some(Ok(known)) => (known.verified.until - self.face.app.clock.now()).to_std().unwrap_or_default(),
             _ => Duration::MAX,
         };
         let far = Duration::from_secs(24 * 60 * 60);
@@ -201,7 +190,7 @@ impl Line {
     }
 
     fn is_expired(&self) -> bool {
-        matches!(self.session.get(), Some(Ok(known)) if known.until <= self.face.app.clock.now())
+        matches!(self.session.get(), Some(Ok(known)) if known.verified.until <= self.face.app.clock.now())
     }
 
     async fn says(&mut self, message: Option<Message>) -> Result<(), Option<Goodbye>> {
@@ -215,7 +204,7 @@ impl Line {
         match message {
             Some(Message::Text(text)) if !self.talk.says(&text) => Ok(()),
             Some(Message::Close(Some(CloseFrame { code, reason }))) => Err(Some(match self.session.get() {
-                Some(Err(rejected)) => unauthenticated(*rejected),
+                Some(Err(unwelcome)) => unwelcome.goodbye(),
                 _ => Talk::closes(code, &reason),
             })),
             Some(message) => self.writes(message).await,
@@ -285,13 +274,7 @@ fn stopping() -> Goodbye {
 }
 
 fn expired() -> Goodbye {
-    unauthenticated(Rejected::Expired)
-}
-
-/// The protocol has one code for whoever comes without a token, which will not get better, and one for whoever may come again with another.
-fn unauthenticated(rejected: Rejected) -> Goodbye {
-    let code = if rejected == Rejected::Missing { 4401 } else { 4403 };
-    Goodbye::new(code, &rejected.to_string())
+    Unwelcome::Rejected(Rejected::Expired).goodbye()
 }
 
 fn too_long() -> Goodbye {

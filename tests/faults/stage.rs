@@ -255,14 +255,16 @@ impl Stage {
     }
 }
 
-/// Locks run out soon, a lost call is given up soon, and what is unanswered is asked after soon.
-const SETTINGS: [&str; 6] = [
+/// Locks run out soon, a lost call is given up soon, and what is unanswered is asked after soon. A few shoppers stand for many.
+const SETTINGS: [&str; 8] = [
     "--listen=127.0.0.1:0",
     "--providers=sandbox",
     "--return-origins=https://shop.example",
     "--reconcile-after=1s,2s,3s,5s",
     "--payment-lock-ttl=2s",
     "--provider-timeout=1s",
+    "--max-concurrent-per-shopper=0",
+    "--rate-per-shopper=0",
 ];
 
 impl Place {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Data, Executor, Request, Response, ServerError, Value,
+    Data, ErrorExtensionValues, Executor, Request, Response, ServerError, Value,
     futures_util::{
         StreamExt,
         stream::{BoxStream, once, poll_fn},
@@ -13,7 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::{super::graphql::name_errors, Face, Session};
+use super::{
+    super::{admission::Refused, graphql::name_errors},
+    Face,
+    guest::Session,
+};
 use crate::{
     auth::Caller,
     graphql::{Asked, Named},
@@ -21,6 +25,13 @@ use crate::{
 
 /// How many subscriptions may be open on one connection.
 const MOST_SUBSCRIPTIONS: usize = 100;
+
+/// What a subscription is told in place of events.
+fn too_much(refused: Refused) -> ServerError {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", refused.code());
+    ServerError { extensions: Some(extensions), ..ServerError::new(refused.message(), None) }
+}
 
 /// What one client may listen to.
 #[derive(Clone)]
@@ -44,7 +55,7 @@ impl Listening {
             let why = format!("A connection has room for {MOST_SUBSCRIPTIONS} subscriptions.");
             return Err(ServerError::new(why, None));
         };
-        Ok(self.events(known.caller.clone(), request, room))
+        Ok(self.events(known.verified.caller.clone(), request, room))
     }
 
     /// The events of a subscription. They are made apart from the connection: one that does not move holds nothing that others wait for.
@@ -74,10 +85,17 @@ impl Listening {
 
     async fn subscribe(&self, caller: Caller, request: Request) -> Result<BoxStream<'static, Response>, ServerError> {
         let schema = &self.face.schema;
-        let prepared = schema.prepare(&caller, asked(request)).await?;
+        let prepared = match schema.prepare(&caller, asked(request)).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.face.admission.spend(&caller, 1).map_err(too_much)?;
+                return Err(error);
+            }
+        };
         if prepared.is_answered_at_once() {
             return Err(ServerError::new("Only subscriptions run here. Send queries and mutations with POST.", None));
         }
+        self.face.admission.spend(&caller, prepared.cost()).map_err(too_much)?;
         Ok(schema.subscribe(caller, prepared))
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{
     process::{Process, orderpay},
     setting::fresh_file,
-    shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+    shop::{JWT_SECRET, Shop, WEBHOOK_SECRET, unlimited},
 };
 
 /// So many servers on one database.
@@ -64,5 +64,5 @@ pub fn to_serve(database_url: &str, sandbox_url: &str, settings: &[&str]) -> Com
         WEBHOOK_SECRET,
         "--return-origins=https://shop.example",
     ];
-    orderpay(&[&usual, settings, &["serve"]].concat())
+    orderpay(&[&usual, &unlimited(settings)[..], &["serve"]].concat())
 }

@@ -340,7 +340,25 @@ pub fn client() -> reqwest::Client {
     client.build().expect("a client")
 }
 
+/// Many requests of a test come from one caller and one address: nobody counts them, and carts may be long, unless a test sets a limit itself.
+const UNLIMITED: [&str; 6] = [
+    "--max-concurrent-requests=10000",
+    "--max-concurrent-per-shopper=0",
+    "--rate-per-shopper=0",
+    "--max-sockets-per-shopper=0",
+    "--failures-per-address=0",
+    "--max-body-bytes=1048576",
+];
+
+/// These settings, and no limits but those that are among them.
+pub fn unlimited<'a>(settings: &[&'a str]) -> Vec<&'a str> {
+    let name = |setting: &str| setting.split('=').next().map(str::to_owned);
+    let is_set = |limit: &&str| settings.iter().any(|setting| name(setting) == name(limit));
+    UNLIMITED.into_iter().filter(|limit| !is_set(limit)).chain(settings.iter().copied()).collect()
+}
+
 fn config(database: &Database, settings: &[&str]) -> Config {
+    let settings = &unlimited(settings)[..];
     let usual = [
         "orderpay",
         "--database-url",
