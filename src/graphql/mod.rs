@@ -32,6 +32,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod token;
+mod token_input;
 mod transaction;
 mod transaction_input;
 mod viewer;

@@ -6,31 +6,44 @@ use axum::{
 };
 
 use super::{Face, refusal};
-use crate::auth::{Caller, Rejected, Verified, verify};
+use crate::{
+    auth::{Caller, Denied, Rejected, Verified},
+    graphql::UNAVAILABLE,
+    service::anonymous_token,
+};
 
 /// Who sends this request, or the answer that says why nobody known does.
 pub async fn caller(face: &Face, headers: &HeaderMap) -> Result<Caller, Response> {
-    verified(face, in_headers(headers)).await.map(|verified| verified.caller).map_err(unauthenticated)
+    let authorization = in_headers(headers).map_err(|rejected| refused(rejected.into()))?;
+    verified(face, authorization).await.map(|verified| verified.caller).map_err(refused)
 }
 
 /// Who is spoken for by what stands under the name `Authorization`, and until when.
-pub async fn verified(face: &Face, authorization: Option<&str>) -> Result<Verified, Rejected> {
-    match authorization.and_then(bearer) {
-        Some(token) => verify(&face.keys, &face.tokens, face.app.clock.now(), token).await,
-        None => Err(Rejected::Missing),
-    }
+pub async fn verified(face: &Face, authorization: Option<&str>) -> Result<Verified, Denied> {
+    let token = authorization.and_then(bearer).ok_or(Rejected::Missing)?;
+    let signed = face.issuers.verify(face.app.clock.now(), token).await?;
+    anonymous_token::admit(&face.app, signed).await
 }
 
-/// The answer to whoever nobody known is.
-pub fn unauthenticated(rejected: Rejected) -> Response {
+/// The answer to whoever is not let in.
+pub fn refused(denied: Denied) -> Response {
+    let rejected = match denied {
+        Denied::Rejected(rejected) => rejected,
+        Denied::Unavailable => return refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE),
+    };
     let mut answer = refusal(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", &rejected.to_string());
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer
 }
 
-/// What a request's headers have under this name.
-pub fn in_headers(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()
+/// What a request's headers have under this name. Who sends two might be taken for either.
+pub fn in_headers(headers: &HeaderMap) -> Result<Option<&str>, Rejected> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(only), None) => only.to_str().map(Some).map_err(|_| Rejected::Malformed),
+        (Some(_), Some(_)) => Err(Rejected::Several),
+    }
 }
 
 fn bearer(authorization: &str) -> Option<&str> {

@@ -29,11 +29,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{
-    app::App,
-    auth::{Keys, Policy},
-    graphql::Schema,
-};
+use crate::{app::App, auth::Issuers, graphql::Schema};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -42,8 +38,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Face {
     pub app: Arc<App>,
     pub schema: Schema,
-    pub keys: Keys,
-    pub tokens: Policy,
+    /// Whom tokens are taken from.
+    pub issuers: Issuers,
     pub introspection: bool,
     pub max_body_bytes: usize,
     /// What a request leaves to be finished here is finished before the server ends.

@@ -36,7 +36,11 @@ use self::{
     talk::{Goodbye, Talk},
 };
 use super::{Face, access, refusal, request_id};
-use crate::auth::{Rejected, Verified};
+use crate::{
+    auth::{Denied, Rejected, Verified},
+    graphql::UNAVAILABLE,
+    service::anonymous_token,
+};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// The longest message that is read, in bytes; what is a few times as long is not even taken in.
@@ -55,7 +59,7 @@ const SILENCE: Duration = Duration::from_secs(50);
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// Who is on the other side, once that was looked at.
-type Session = Arc<OnceLock<Result<Verified, Rejected>>>;
+type Session = Arc<OnceLock<Result<Verified, Denied>>>;
 
 /// Opens a socket.
 pub async fn open(
@@ -66,10 +70,9 @@ pub async fn open(
     let mut parts = request.into_parts().0;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| post_instead())?;
     let protocol = protocol(&upgrade, &mut parts).await?;
-    let from_header = match access::in_headers(&parts.headers) {
-        Some(authorization) => {
-            Some(access::verified(&face, Some(authorization)).await.map_err(access::unauthenticated)?)
-        }
+    let authorization = access::in_headers(&parts.headers).map_err(|rejected| access::refused(rejected.into()))?;
+    let from_header = match authorization {
+        Some(authorization) => Some(access::verified(&face, Some(authorization)).await.map_err(access::refused)?),
         None => None,
     };
     let running = face.tasks.token();
@@ -123,7 +126,7 @@ async fn converse(
         let (face, session) = (Arc::clone(&face), Arc::clone(&session));
         move |payload: serde_json::Value| async move {
             let known = who(&face, from_header, &payload).await;
-            let refused = known.as_ref().err().map(ToString::to_string);
+            let refused = known.as_ref().err().map(|denied| turned_away(*denied).reason);
             // It is asked for once.
             let _ = session.set(known);
             refused.map_or_else(|| Ok(Data::default()), |why| Err(async_graphql::Error::new(why)))
@@ -151,11 +154,13 @@ async fn converse(
 }
 
 /// Who opens the conversation: the token stands in its first message, or stood in the header of the request.
-async fn who(face: &Face, from_header: Option<Verified>, payload: &serde_json::Value) -> Result<Verified, Rejected> {
-    let named = payload.as_object().into_iter().flatten().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    match (named, from_header) {
-        (None, Some(known)) => Ok(known),
-        (named, _) => access::verified(face, named.and_then(|(_, value)| value.as_str())).await,
+async fn who(face: &Face, from_header: Option<Verified>, payload: &serde_json::Value) -> Result<Verified, Denied> {
+    let pairs = payload.as_object().into_iter().flatten();
+    let mut named = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    match (named.next(), named.next(), from_header) {
+        (Some(_), Some(_), _) => Err(Rejected::Several.into()),
+        (None, _, Some(known)) => Ok(known),
+        (named, _, _) => access::verified(face, named.and_then(|(_, value)| value.as_str())).await,
     }
 }
 
@@ -208,6 +213,14 @@ impl Line {
         matches!(self.session.get(), Some(Ok(known)) if known.until <= self.face.app.clock.now())
     }
 
+    /// Whether the client's token was revoked since it was let in.
+    async fn looks_again(&mut self) -> Result<(), Denied> {
+        match self.session.get() {
+            Some(Ok(known)) => anonymous_token::look_again(&self.face.app, known).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn says(&mut self, message: Option<Message>) -> Result<(), Option<Goodbye>> {
         // What ends with the server ends with one word for all.
         if self.face.stop.is_cancelled() {
@@ -216,10 +229,12 @@ impl Line {
         if self.is_expired() {
             return Err(Some(expired()));
         }
+        // What was read for it before is not for it any more.
+        self.looks_again().await.map_err(|denied| Some(turned_away(denied)))?;
         match message {
             Some(Message::Text(text)) if !self.talk.says(&text) => Ok(()),
             Some(Message::Close(Some(CloseFrame { code, reason }))) => Err(Some(match self.session.get() {
-                Some(Err(rejected)) => unauthenticated(*rejected),
+                Some(Err(denied)) => turned_away(*denied),
                 _ => Talk::closes(code, &reason),
             })),
             Some(message) => self.writes(message).await,
@@ -248,6 +263,10 @@ impl Line {
     async fn pings(&mut self) -> Result<(), Option<Goodbye>> {
         if self.is_expired() {
             return Err(Some(expired()));
+        }
+        // Where it can't be asked, nothing is shown meanwhile either.
+        if let Err(denied @ Denied::Rejected(_)) = self.looks_again().await {
+            return Err(Some(turned_away(denied)));
         }
         if self.heard_at.elapsed() > SILENCE {
             return Err(None);
@@ -289,13 +308,17 @@ fn stopping() -> Goodbye {
 }
 
 fn expired() -> Goodbye {
-    unauthenticated(Rejected::Expired)
+    turned_away(Rejected::Expired.into())
 }
 
 /// The protocol has one code for whoever comes without a token, which will not get better, and one for whoever may come again with another.
-fn unauthenticated(rejected: Rejected) -> Goodbye {
-    let code = if rejected == Rejected::Missing { 4401 } else { 4403 };
-    Goodbye::new(code, &rejected.to_string())
+fn turned_away(denied: Denied) -> Goodbye {
+    match denied {
+        Denied::Rejected(rejected @ Rejected::Missing) => Goodbye::new(4401, &rejected.to_string()),
+        Denied::Rejected(rejected) => Goodbye::new(4403, &rejected.to_string()),
+        // RFC 6455 has a code for that: try again later.
+        Denied::Unavailable => Goodbye::new(1013, UNAVAILABLE),
+    }
 }
 
 fn too_long() -> Goodbye {

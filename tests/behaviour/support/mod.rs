@@ -10,6 +10,7 @@ pub mod database;
 pub mod dice;
 pub mod disk;
 pub mod gate;
+pub mod identity;
 pub mod mall;
 mod news;
 mod pay;
