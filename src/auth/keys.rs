@@ -249,7 +249,7 @@ mod tests {
         }
         let of_bytes = |bytes: usize| {
             let set = serde_json::json!({ "keys": [&public] }).to_string();
-            std::fs::write(&path, format!("{set:<bytes$}")).unwrap();
+            std::fs::write(&path, format!("{set}{}", " ".repeat(bytes - set.len()))).unwrap();
         };
         for (bytes, fits) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
             of_bytes(bytes);

@@ -37,7 +37,9 @@ impl Signer {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("DER");
         let private: Pkcs8V1Der<'_> = pair.as_der().expect("DER");
-        Self::of(id, Algorithm::RS256, EncodingKey::from_rsa_der(private.as_ref()), public.as_ref())
+        // What is wanted is PKCS #1: what PKCS #8 puts before it is 26 bytes for a key of this size.
+        let private = &private.as_ref()[26..];
+        Self::of(id, Algorithm::RS256, EncodingKey::from_rsa_der(private), public.as_ref())
     }
 
     pub fn ec(id: &str) -> Self {

@@ -30,7 +30,7 @@ use super::{
 };
 
 pub const JWT_SECRET: &str = "the tests sign their tokens with this";
-pub const ANONYMOUS_TOKEN_SECRET: &str = "guests' tokens are signed with this";
+pub const ANONYMOUS_TOKEN_SECRET: &str = "the tokens of guests are signed with this";
 pub const WEBHOOK_SECRET: &str = "the sandbox signs its news with this";
 pub const RETURN_URL: &str = "https://shop.example/thanks";
 
