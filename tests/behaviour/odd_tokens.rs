@@ -181,7 +181,6 @@ fn of_another_key(door: &Door) -> Vec<(String, String)> {
 }
 
 fn of_other_claims(door: &Door) -> Vec<(String, String)> {
-    let now = door.shop.now().timestamp();
     let mut odd: Vec<(String, String)> =
         ["sub", "kind", "exp", "iss", "aud"].iter().map(|claim| (format!("no {claim}"), door.without(claim))).collect();
     let others = [
@@ -200,25 +199,6 @@ fn of_other_claims(door: &Door) -> Vec<(String, String)> {
             ],
         ),
         ("kind", vec![json!("admin"), json!("USER"), json!(""), json!(["user", "service"]), json!(null)]),
-        (
-            "exp",
-            vec![
-                json!(now - 5),
-                json!(now - 6),
-                json!(0),
-                json!(-1),
-                json!(i64::MIN),
-                json!(1e300),
-                json!(1e10),
-                json!(now + 60).to_string().into(),
-                json!(i64::MAX),
-                json!(u64::MAX),
-                json!(null),
-                json!([now + 60]),
-                json!(true),
-            ],
-        ),
-        ("nbf", vec![json!(now + 6), json!(i64::MAX), json!("0"), json!(0.5)]),
         (
             "iss",
             vec![
@@ -243,6 +223,37 @@ fn of_other_claims(door: &Door) -> Vec<(String, String)> {
                 json!({ "orderpay": 1 }),
             ],
         ),
+    ];
+    for (claim, values) in others {
+        let each = values.iter().map(|value| (format!("{claim} {value:.40}"), door.with(&json!({ (claim): value }))));
+        odd.extend(each);
+    }
+    odd
+}
+
+fn of_another_time(door: &Door) -> Vec<(String, String)> {
+    let now = door.shop.now().timestamp();
+    let mut odd = vec![];
+    let others = [
+        (
+            "exp",
+            vec![
+                json!(now - 5),
+                json!(now - 6),
+                json!(0),
+                json!(-1),
+                json!(i64::MIN),
+                json!(1e300),
+                json!(1e10),
+                json!(now + 60).to_string().into(),
+                json!(i64::MAX),
+                json!(u64::MAX),
+                json!(null),
+                json!([now + 60]),
+                json!(true),
+            ],
+        ),
+        ("nbf", vec![json!(now + 6), json!(i64::MAX), json!("0"), json!(0.5)]),
     ];
     for (claim, values) in others {
         let each = values.iter().map(|value| (format!("{claim} {value:.40}"), door.with(&json!({ (claim): value }))));
@@ -328,6 +339,7 @@ async fn no_odd_token_is_a_way_in(shop: Shop) {
         of_another_algorithm(&door),
         of_another_key(&door),
         of_other_claims(&door),
+        of_another_time(&door),
         of_claims_that_are_none_or_are_there_twice(&door),
         of_another_shape(&door),
     ];
