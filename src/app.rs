@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use entity::schedule::Schedule;
 
-use crate::{clock::Clock, config::ReturnOrigins, db::Database, provider::Providers, service::change::Changes};
+use crate::{
+    auth::AnonymousTokens, clock::Clock, config::ReturnOrigins, db::Database, provider::Providers,
+    service::change::Changes,
+};
 
 /// The database, the time, the providers, and what was configured for them.
 pub struct App {
@@ -15,6 +18,8 @@ pub struct App {
     /// Who watches what changes.
     pub changes: Changes,
     pub return_origins: ReturnOrigins,
+    /// What makes anonymous users' tokens; `None`: this server makes none.
+    pub anonymous_tokens: Option<AnonymousTokens>,
     /// How long a provider may take to answer one call.
     pub provider_timeout: Duration,
     /// When a provider is asked again about what it has not answered (rule R1).

@@ -208,9 +208,13 @@ fn token(
     }
     let secret = match &config.keys {
         Some(KeySource::Secret(secret)) => secret.clone(),
-        None => development::secret().map_err(failed("the development secret can't be kept"))?,
-        Some(KeySource::File(_) | KeySource::Url(_)) => {
-            return Err(failed("orderpay token")("with ORDERPAY_JWT_JWKS tokens come from the identity system only"));
+        None if config.is_development() => {
+            development::secret().map_err(failed("the development secret can't be kept"))?
+        }
+        None | Some(KeySource::File(_) | KeySource::Url(_)) => {
+            return Err(failed("orderpay token")(
+                "without ORDERPAY_JWT_SECRET tokens come from the identity system only",
+            ));
         }
     };
     let ttl = chrono::Duration::from_std(ttl).map_err(failed("--ttl"))?;

@@ -19,6 +19,8 @@ pub enum Error {
     Problem(Problem),
     /// The caller is a service without this scope, or a shopper who may never do this (rules A3, A5).
     Forbidden(Scope),
+    /// This server does not do that: the settings say so. The text says what.
+    SwitchedOff(&'static str),
     /// The database could not do it for now, and the transaction that met this left nothing behind: the same request may be sent again. Its text is
     /// for the log only.
     Busy(String),

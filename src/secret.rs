@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// A secret. Whoever needs its bytes says so by calling [`Secret::expose`].
-#[derive(Clone, PartialEq, Eq)]
+/// Two are never compared: only what was made with them is, in constant time, by whatever made it.
+#[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {

@@ -1,5 +1,7 @@
 //! Puts the server together and runs it: the same way for the program and for the tests.
 
+mod door;
+
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
@@ -7,13 +9,13 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
+use self::door::Door;
 use crate::{
     app::App,
-    auth::{KeySource, Keys},
     clock::Clock,
     config::{Config, Mistakes, ProviderName},
     db::{Database, DatabaseUrl, ReadOnlyDatabase},
-    development::{self, demo},
+    development::demo,
     graphql::{self, Schema, Trusted},
     http::{
         self, Admission, Face, Failures, Wrapping,
@@ -100,7 +102,7 @@ impl Running {
 /// Listens, migrates, and serves until it is stopped. All that may keep it from starting comes before the schema is touched.
 pub async fn start(config: Config, instruments: Instruments) -> Result<Running, ServerError> {
     let (listener, address) = listen(&config).await?;
-    let (keys, callers) = open_keys(&config, &instruments.clock).await?;
+    let Door { issuers, anonymous_tokens, callers } = door::open(&config, &instruments.clock).await?;
     let db = open_database(&config, config.database_connections).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (providers, provider_routes) = open_providers(&config, address, &stop, &tasks).await?;
@@ -111,6 +113,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         providers,
         changes: Changes::default(),
         return_origins: config.return_origins.clone(),
+        anonymous_tokens,
         provider_timeout: config.provider_timeout,
         payment_lock_ttl: config.payment_lock_ttl,
         checks: config.reconcile_after.clone(),
@@ -120,8 +123,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
     let face = Face {
         app: Arc::clone(&app),
         schema,
-        keys,
-        tokens: config.tokens.clone(),
+        issuers,
         traffic: config.traffic.clone(),
         admission: Admission::new(&config.traffic),
         failures: Failures::new(&config.traffic),
@@ -159,25 +161,6 @@ async fn open_schema(config: &Config, app: &Arc<App>) -> Result<Schema, ServerEr
     Ok(schema)
 }
 
-/// The keys that tokens are checked with and, in development, whom a developer can play.
-async fn open_keys(config: &Config, clock: &Clock) -> Result<(Keys, Vec<DemoCaller>), ServerError> {
-    let (source, callers) = match &config.keys {
-        Some(source) => (source.clone(), vec![]),
-        None => {
-            let secret = development::secret().map_err(failed("the development secret can't be kept"))?;
-            let callers = development::callers(&secret, &config.tokens, clock.now());
-            (KeySource::Secret(secret), callers.map_err(failed("no token can be minted"))?)
-        }
-    };
-    let place = match &source {
-        KeySource::Secret(_) => "ORDERPAY_JWT_SECRET can't be used".to_owned(),
-        KeySource::File(file) => format!("ORDERPAY_JWT_JWKS, {}, can't be used", file.display()),
-        KeySource::Url(url) => format!("ORDERPAY_JWT_JWKS, {url}, can't be used"),
-    };
-    let keys = Keys::open(source, clock.clone()).await.map_err(failed(&place))?;
-    Ok((keys, callers))
-}
-
 /// The providers, and what one that runs inside this server is reached by.
 async fn open_providers(
     config: &Config,
@@ -210,9 +193,9 @@ fn routes(config: &Config, face: Face, callers: &[DemoCaller]) -> Router {
 
 /// In development there are tokens on the page, which no website may read (rule A6).
 fn guarded(config: &Config, routes: Router) -> Router {
-    match config.keys {
-        Some(_) => routes,
-        None => http::host::for_this_machine_only(routes, config.public_url.as_ref()),
+    match config.is_development() {
+        false => routes,
+        true => http::host::for_this_machine_only(routes, config.public_url.as_ref()),
     }
 }
 

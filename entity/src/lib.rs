@@ -25,8 +25,10 @@
 //! | [`event`] | a provider's news, kept word for word |
 //! | [`schedule`] | when a provider is asked again |
 //! | [`reconciliation`] | what a machine could not decide, and what a person may |
+//! | [`anonymous_token`] | which of an anonymous user's tokens are good |
 //! | [`outbox`] | committed changes, to be told to whoever listens |
 
+pub mod anonymous_token;
 pub mod attempt;
 pub mod capability;
 pub mod cart;

@@ -105,7 +105,7 @@ struct Lock(lock::Model);
 
 impl Hash for Lock {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.0.token_hash, self.0.fencing_number, self.0.expires_at).hash(state);
+        (self.0.token_hash.as_ref().map(|hash| &hash.0), self.0.fencing_number, self.0.expires_at).hash(state);
     }
 }
 

@@ -4,26 +4,20 @@
 //! algorithm along.
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
-
-use jsonwebtoken::{
-    Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey};
 
+use super::jwks::{KeysById, Place};
 use crate::{clock::Clock, secret::Secret};
 
 /// A key set is read again when it is older than this.
 const MOST_AGE: TimeDelta = TimeDelta::seconds(300);
 /// However many tokens name unknown keys, the set is not read more often than this.
 const LEAST_AGE: TimeDelta = TimeDelta::seconds(30);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// HS256 needs a secret as long as its output (RFC 7518 section 3.2).
 const LEAST_SECRET_BYTES: usize = 32;
 
@@ -37,7 +31,7 @@ pub enum KeySource {
 
 /// Why there are no keys.
 #[derive(Debug)]
-pub struct KeyError(String);
+pub struct KeyError(pub(super) String);
 
 impl std::fmt::Display for KeyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -61,7 +55,7 @@ pub struct Keys(Arc<Inner>);
 enum Inner {
     Secret(Key),
     Set {
-        source: SetSource,
+        place: Place,
         clock: Clock,
         keys: RwLock<KeySet>,
         /// Held while the set is read, so that a crowd of tokens with a new key reads it once.
@@ -69,34 +63,23 @@ enum Inner {
     },
 }
 
-enum SetSource {
-    File(PathBuf),
-    Url(reqwest::Client, reqwest::Url),
-}
-
 struct KeySet {
-    by_id: HashMap<Option<String>, Key>,
+    by_id: KeysById,
     read_at: DateTime<Utc>,
 }
 
 impl Keys {
     /// Reads the keys for the first time; fails where there is none that can be used.
     pub async fn open(source: KeySource, clock: Clock) -> Result<Self, KeyError> {
-        let source = match source {
+        let place = match source {
             KeySource::Secret(secret) => return Self::shared(&secret),
-            KeySource::File(path) => SetSource::File(path),
-            KeySource::Url(url) => {
-                let client = reqwest::Client::builder()
-                    .timeout(FETCH_TIMEOUT)
-                    .redirect(reqwest::redirect::Policy::none())
-                    .build()
-                    .map_err(|error| KeyError(error.to_string()))?;
-                SetSource::Url(client, url)
-            }
+            KeySource::File(path) => Place::File(path),
+            KeySource::Url(url) => Place::at(url)?,
         };
-        let keys = RwLock::new(read(&source, clock.now()).await?);
+        let by_id = place.read().await?;
+        let keys = RwLock::new(KeySet { by_id, read_at: clock.now() });
         let reading = tokio::sync::Mutex::new(());
-        Ok(Self(Arc::new(Inner::Set { source, clock, keys, reading })))
+        Ok(Self(Arc::new(Inner::Set { place, clock, keys, reading })))
     }
 
     fn shared(secret: &Secret) -> Result<Self, KeyError> {
@@ -111,18 +94,21 @@ impl Keys {
 
     /// The key with this id; an unknown one makes a set be read again, though not more often than every 30 s.
     pub async fn find(&self, id: Option<&str>) -> Option<Key> {
-        let (source, clock, keys, reading) = match &*self.0 {
+        let (place, clock, keys, reading) = match &*self.0 {
             Inner::Secret(key) => return Some(key.clone()),
-            Inner::Set { source, clock, keys, reading } => (source, clock, keys, reading),
+            Inner::Set { place, clock, keys, reading } => (place, clock, keys, reading),
         };
-        if let Some(key) = known(keys, id, clock.now() - MOST_AGE) {
+        if let Some(key) = look(keys).younger_than(MOST_AGE, clock.now()).and_then(|set| set.key(id)) {
             return Some(key);
         }
         let _one_at_a_time = reading.lock().await;
-        let fresh = keys.read().unwrap_or_else(PoisonError::into_inner).read_at > clock.now() - LEAST_AGE;
-        if !fresh {
-            match read(source, clock.now()).await {
-                Ok(set) => *keys.write().unwrap_or_else(PoisonError::into_inner) = set,
+        let is_fresh = look(keys).younger_than(LEAST_AGE, clock.now()).is_some();
+        if !is_fresh {
+            match place.read().await {
+                Ok(by_id) => {
+                    let set = KeySet { by_id, read_at: clock.now() };
+                    *keys.write().unwrap_or_else(PoisonError::into_inner) = set;
+                }
                 Err(error) => {
                     // The keys that are known go on being good: an identity system that is down locks nobody out.
                     tracing::error!(%error, "the key set can't be read; the known keys stay");
@@ -130,72 +116,33 @@ impl Keys {
                 }
             }
         }
-        known(keys, id, DateTime::UNIX_EPOCH)
+        look(keys).key(id)
     }
 }
 
-/// The key with this id in a set that was read after this instant.
-fn known(keys: &RwLock<KeySet>, id: Option<&str>, read_after: DateTime<Utc>) -> Option<Key> {
-    let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
-    if keys.read_at <= read_after {
-        return None;
+fn look(keys: &RwLock<KeySet>) -> RwLockReadGuard<'_, KeySet> {
+    keys.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KeySet {
+    fn key(&self, id: Option<&str>) -> Option<Key> {
+        self.by_id.get(&id.map(str::to_owned)).cloned()
     }
-    keys.by_id.get(&id.map(str::to_owned)).cloned()
-}
 
-async fn read(source: &SetSource, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
-    let text = match source {
-        SetSource::File(path) => {
-            let path = path.clone();
-            let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-            read.map_err(|error| KeyError(error.to_string()))?.map_err(|error| KeyError(error.to_string()))?
-        }
-        SetSource::Url(client, url) => fetch(client, url.clone()).await.map_err(|error| KeyError(error.to_string()))?,
-    };
-    let set: JwkSet = serde_json::from_slice(&text).map_err(|error| KeyError(format!("not a JWK set: {error}")))?;
-    let by_id: HashMap<_, _> = set
-        .keys
-        .iter()
-        .filter(|jwk| !matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)))
-        .filter_map(|jwk| Some((jwk.common.key_id.clone(), key(jwk)?)))
-        .collect();
-    if by_id.is_empty() {
-        return Err(KeyError("the JWK set holds no public key for signatures".into()));
+    /// The set, if it was read so lately. One from the future is not: a clock that was set back must not make it last.
+    fn younger_than(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<&Self> {
+        (self.read_at <= now && now < self.read_at + age).then_some(self)
     }
-    Ok(KeySet { by_id, read_at: now })
-}
-
-async fn fetch(client: &reqwest::Client, url: reqwest::Url) -> Result<Vec<u8>, reqwest::Error> {
-    let answer = client.get(url).send().await?.error_for_status()?;
-    Ok(answer.bytes().await?.to_vec())
-}
-
-/// A public key with its one algorithm: the one that the set names, or the usual one of its type. Shared secrets have no place in a set.
-fn key(jwk: &Jwk) -> Option<Key> {
-    let usual = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(parameters) => match parameters.curve {
-            EllipticCurve::P256 => Algorithm::ES256,
-            EllipticCurve::P384 => Algorithm::ES384,
-            _ => return None,
-        },
-        AlgorithmParameters::OctetKeyPair(_) => Algorithm::EdDSA,
-        _ => return None,
-    };
-    let algorithm = match jwk.common.key_algorithm {
-        Some(named) => named.to_string().parse().ok()?,
-        None => usual,
-    };
-    let decoding = DecodingKey::from_jwk(jwk).ok()?;
-    // A set that names HS256 for a public key would let anybody sign with it.
-    decoding.family().algorithms().contains(&algorithm).then_some(Key { decoding, algorithm })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{CallerKind, Claims, Policy, Rejected, verify};
-    use jsonwebtoken::{EncodingKey, Header, encode};
+    use crate::auth::{CallerKind, Claims, Policy, Rejected, Sent, token::verify};
+    use jsonwebtoken::{
+        EncodingKey, Header, encode,
+        jwk::{AlgorithmParameters, Jwk},
+    };
 
     /// A fresh Ed25519 key pair under this id: what signs, and what is published.
     fn pair(id: &str) -> (EncodingKey, Jwk) {
@@ -224,7 +171,7 @@ mod tests {
     }
 
     async fn check(keys: &Keys, token: &str) -> Result<(), Rejected> {
-        verify(keys, &Policy::default(), DateTime::UNIX_EPOCH, token).await.map(|_| ())
+        verify(keys, &Policy::default(), DateTime::UNIX_EPOCH, &Sent::read(token)?).await.map(|_| ())
     }
 
     // rule A1
@@ -260,6 +207,20 @@ mod tests {
         assert_eq!(check(&keys, &token(Algorithm::EdDSA, Some("one"), &key)).await, Ok(()));
     }
 
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_does_not_make_a_set_last() {
+        let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let ((old, old_public), (_, new_public)) = (pair("old"), pair("new"));
+        publish(&path, &[&old_public]);
+        let keys = Keys::open(KeySource::File(path.clone()), clock.clone()).await.unwrap();
+        publish(&path, &[&new_public]);
+        clock.advance(-TimeDelta::hours(1));
+        let old_token = token(Algorithm::EdDSA, Some("old"), &old);
+        assert_eq!(check(&keys, &old_token).await, Err(Rejected::Signature));
+    }
+
     // The public key, used as a shared secret, signs nothing.
     #[tokio::test]
     async fn the_algorithm_is_the_keys_and_not_the_tokens() {
@@ -274,6 +235,26 @@ mod tests {
         assert_eq!(check(&keys, &forged).await, Err(Rejected::Signature));
         let unnamed = token(Algorithm::EdDSA, None, &key);
         assert_eq!(check(&keys, &unnamed).await, Err(Rejected::Signature), "a key has to be named");
+    }
+
+    #[tokio::test]
+    async fn a_set_is_no_larger_than_any_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let open = || Keys::open(KeySource::File(path.clone()), Clock::default());
+        let (_, public) = pair("one");
+        for (count, fits) in [(100, true), (101, false)] {
+            publish(&path, &vec![&public; count]);
+            assert_eq!(open().await.is_ok(), fits, "{count} keys");
+        }
+        let of_bytes = |bytes: usize| {
+            let set = serde_json::json!({ "keys": [&public] }).to_string();
+            std::fs::write(&path, format!("{set}{}", " ".repeat(bytes - set.len()))).unwrap();
+        };
+        for (bytes, fits) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
+            of_bytes(bytes);
+            assert_eq!(open().await.is_ok(), fits, "{bytes} bytes");
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,9 @@
 //! What somebody may reach is said by an [`Audience`], which comes from what a caller may do. Finders by an id that a client sent need one, so that
 //! a query can't forget whose orders it looks through; what is reached from a row that was found so needs none.
 
+mod anonymous;
+mod issuer;
+mod jwks;
 mod keys;
 mod token;
 
@@ -11,9 +14,12 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use entity::owner::{Owner, OwnerKind};
 use serde::{Deserialize, Serialize};
 
+use self::token::Sent;
 pub use self::{
+    anonymous::{AnonymousTokens, IssueError, OWN_ISSUER},
+    issuer::{Issuer, Issuers, Signed},
     keys::{KeyError, KeySource, Keys},
-    token::{Claims, Policy, Rejected, Verified, mint, verify},
+    token::{Claims, Denied, Policy, Rejected, Verified, mint},
 };
 use crate::error::Error;
 
@@ -30,10 +36,11 @@ pub enum Scope {
     PaymentsAudit,
     PaymentsReconcile,
     LocksWrite,
+    TokensWrite,
 }
 
 impl Scope {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OrdersRead,
         Self::OrdersWrite,
         Self::AttemptsWrite,
@@ -44,6 +51,7 @@ impl Scope {
         Self::PaymentsAudit,
         Self::PaymentsReconcile,
         Self::LocksWrite,
+        Self::TokensWrite,
     ];
 
     /// As it stands in a token.
@@ -59,6 +67,7 @@ impl Scope {
             Self::PaymentsAudit => "payments:audit",
             Self::PaymentsReconcile => "payments:reconcile",
             Self::LocksWrite => "locks:write",
+            Self::TokensWrite => "tokens:write",
         }
     }
 }
@@ -87,6 +96,8 @@ pub enum CallerKind {
 }
 
 impl CallerKind {
+    pub const ALL: [Self; 3] = [Self::User, Self::Anonymous, Self::Service];
+
     /// As it stands in the database.
     pub fn name(self) -> &'static str {
         match self {

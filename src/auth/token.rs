@@ -4,16 +4,21 @@
 
 use std::collections::BTreeSet;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, errors::ErrorKind};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Caller, CallerKind, Keys, Scope};
+use super::{Caller, CallerKind, Keys, Scope, keys::Key};
 use crate::secret::Secret;
 
 /// How far the clocks of the identity system and of this server may differ, in seconds.
 const LEEWAY_SECONDS: i64 = 5;
 const MOST_TOKEN_BYTES: usize = 8 * 1024;
+/// What an access token may call itself, in any case (RFC 9068 section 4, RFC 7515 section 4.1.9); one that says nothing is taken for one.
+const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
+/// The end of the year 9999: whatever expires later was not meant to expire at all, or is a mistake.
+const MOST_EXP: i64 = 253_402_300_799;
 
 /// What a token says. Times are in seconds since 1970.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,29 +43,54 @@ pub struct Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     Missing,
+    /// There are several, and none is better than the others.
+    Several,
     Malformed,
+    /// It is a token for something else, or has to be read in a way that is not known here.
+    Type,
     Signature,
     Expired,
     NotYetValid,
     Issuer,
     Audience,
+    /// Its issuer may not speak for such callers.
+    Kind,
     Claims,
+    Revoked,
 }
 
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Missing => "Send a token: `Authorization: Bearer …`.",
+            Self::Several => "Send one token: there are several of `Authorization`.",
             Self::Malformed => "The bearer token is not a signed JWT.",
+            Self::Type => "The bearer token is not an access token: its `typ` is another, or it has `crit`.",
             Self::Signature => "The bearer token is not signed by a key that is known here.",
             Self::Expired => "The bearer token has expired.",
             Self::NotYetValid => "The bearer token is not valid yet.",
             Self::Issuer => "The bearer token is from another issuer.",
             Self::Audience => "The bearer token is for another audience.",
+            Self::Kind => "The bearer token's issuer does not speak for this kind of caller.",
             Self::Claims => {
-                "The bearer token needs the claims `sub` (1 to 255 characters), `kind` (user, anonymous or service) and `exp`."
+                "The bearer token needs the claims `sub` (1 to 255 characters, none a control character), `kind` (user, anonymous or service) and `exp`, each once."
             }
+            Self::Revoked => "The bearer token was revoked.",
         })
+    }
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    Rejected(Rejected),
+    /// Whether the token was revoked can't be looked up for now.
+    Unavailable,
+}
+
+impl From<Rejected> for Denied {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected)
     }
 }
 
@@ -70,6 +100,16 @@ pub struct Verified {
     pub caller: Caller,
     /// From this moment on the token is good for nothing.
     pub until: DateTime<Utc>,
+    /// For a token that can be revoked: good as long as this is its caller's generation.
+    pub generation: Option<i64>,
+}
+
+impl Verified {
+    /// Whom claims speak for whose signature was checked, if they do so now.
+    pub(super) fn at(now: DateTime<Utc>, claims: Claims) -> Result<Self, Rejected> {
+        let until = check_times(&claims, now)?;
+        Ok(Self { caller: caller(claims)?, until, generation: None })
+    }
 }
 
 /// What a token must say beside its signature.
@@ -79,13 +119,52 @@ pub struct Policy {
     pub audience: Option<String>,
 }
 
-/// The caller that a token speaks for, or why it speaks for none (rule A1).
-pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &str) -> Result<Verified, Rejected> {
-    if token.len() > MOST_TOKEN_BYTES {
-        return Err(Rejected::Malformed);
+/// A token as it was sent: nothing that it says is believed yet, and no address in it is ever asked.
+pub struct Sent<'a> {
+    token: &'a str,
+    key_id: Option<String>,
+    issuer: Option<String>,
+}
+
+impl<'a> Sent<'a> {
+    /// Refuses what is too long, not made of three parts, not an access token, or to be understood in a way that is not understood here.
+    pub fn read(token: &'a str) -> Result<Self, Rejected> {
+        /// Of all claims, the one that must be known before the others can be checked.
+        #[derive(Deserialize)]
+        struct Named {
+            iss: Option<String>,
+        }
+        if token.len() > MOST_TOKEN_BYTES {
+            return Err(Rejected::Malformed);
+        }
+        let mut parts = token.split('.');
+        let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(Rejected::Malformed);
+        };
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Rejected::Malformed)?;
+        let is_known = |typ: &String| TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known));
+        if header.crit.is_some() || !header.typ.as_ref().is_none_or(is_known) {
+            return Err(Rejected::Type);
+        }
+        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Rejected::Malformed)?;
+        let Named { iss: issuer } = serde_json::from_slice(&claims).map_err(|_| Rejected::Claims)?;
+        Ok(Self { token, key_id: header.kid, issuer })
     }
-    let header = jsonwebtoken::decode_header(token).map_err(|error| reason(error.kind()))?;
-    let key = keys.find(header.kid.as_deref()).await.ok_or(Rejected::Signature)?;
+
+    /// Who it says it is from.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+}
+
+/// The caller that an issuer's token speaks for, or why it speaks for none (rule A1).
+pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, sent: &Sent<'_>) -> Result<Verified, Rejected> {
+    let key = keys.find(sent.key_id.as_deref()).await.ok_or(Rejected::Signature)?;
+    Verified::at(now, spoken(&key, policy, sent)?)
+}
+
+/// The claims of a token that this key signed, as this issuer makes them. Whether it is their time is not looked at.
+pub(super) fn spoken<T: DeserializeOwned>(key: &Key, policy: &Policy, sent: &Sent<'_>) -> Result<T, Rejected> {
     let mut validation = Validation::new(key.algorithm);
     // Time is the clock's, which this library can't be given; see `check_times`.
     validation.validate_exp = false;
@@ -106,14 +185,15 @@ pub async fn verify(keys: &Keys, policy: &Policy, now: DateTime<Utc>, token: &st
     }
     // Without this the library lets a token pass that doesn't name an issuer at all.
     validation.set_required_spec_claims(&required);
-    let claims =
-        jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).map_err(|error| reason(error.kind()))?.claims;
-    let until = check_times(&claims, now)?;
-    Ok(Verified { caller: caller(claims)?, until })
+    let decoded = jsonwebtoken::decode(sent.token, &key.decoding, &validation);
+    Ok(decoded.map_err(|error| reason(error.kind()))?.claims)
 }
 
 /// Until when the token is good.
 fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<DateTime<Utc>, Rejected> {
+    if claims.exp > MOST_EXP {
+        return Err(Rejected::Claims);
+    }
     let until = claims.exp.saturating_add(LEEWAY_SECONDS);
     if until <= now.timestamp() {
         return Err(Rejected::Expired);
@@ -125,7 +205,7 @@ fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<DateTime<Utc>, Rej
 }
 
 fn caller(claims: Claims) -> Result<Caller, Rejected> {
-    if !(1..=255).contains(&claims.sub.chars().count()) || claims.sub.contains('\0') {
+    if !(1..=255).contains(&claims.sub.chars().count()) || claims.sub.contains(char::is_control) {
         return Err(Rejected::Claims);
     }
     let kind = claims.kind;
@@ -153,8 +233,8 @@ fn reason(kind: &ErrorKind) -> Rejected {
     }
 }
 
-/// A token of development, signed HS256 with the shared secret.
-pub fn mint(secret: &Secret, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+/// A token signed HS256 with a shared secret: of development, or of this server's own.
+pub fn mint<T: Serialize>(secret: &Secret, claims: &T) -> Result<String, jsonwebtoken::errors::Error> {
     let mut header = Header::new(Algorithm::HS256);
     header.typ = Some("at+jwt".into());
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.expose()))
@@ -190,7 +270,7 @@ mod tests {
         let keys = Keys::open(KeySource::Secret(secret()), Clock::default()).await.unwrap();
         let token = mint(&secret(), claims).unwrap();
         let now = DateTime::from_timestamp(now, 0).unwrap();
-        verify(&keys, &policy, now, &token).await
+        verify(&keys, &policy, now, &Sent::read(&token)?).await
     }
 
     #[tokio::test]
@@ -202,9 +282,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_may_be_good_for_longer_than_time_is_counted() {
-        let endless = Claims { exp: i64::MAX, ..claims() };
-        assert!(verified(&endless, Policy::default(), 1).await.is_ok());
+    async fn a_token_expires_before_the_calendar_ends() {
+        let long = Claims { exp: MOST_EXP, ..claims() };
+        assert!(verified(&long, Policy::default(), 1).await.is_ok());
+        for exp in [MOST_EXP + 1, i64::MAX] {
+            let endless = Claims { exp, ..claims() };
+            assert_eq!(verified(&endless, Policy::default(), 1).await, Err(Rejected::Claims));
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod mistake;
 mod network;
 #[cfg(test)]
 mod tests;
+mod token;
 mod traffic;
 
 use std::{
@@ -19,12 +20,13 @@ use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
+use self::{limits::LimitSettings, mistake::names, traffic::TrafficSettings};
 pub use self::{
     mistake::Mistakes,
     network::Network,
+    token::{TokenConfig, TrustedIssuer},
     traffic::{Allowance, Traffic},
 };
-use self::{limits::LimitSettings, mistake::names, traffic::TrafficSettings};
 use crate::{
     auth::{KeySource, Policy},
     db::DatabaseUrl,
@@ -81,6 +83,9 @@ pub struct Settings {
     /// The audience (`aud`) that a token must name
     #[arg(long, env = "ORDERPAY_JWT_AUDIENCE", global = true, value_name = "AUDIENCE")]
     jwt_audience: Option<String>,
+
+    #[command(flatten)]
+    token: token::TokenSettings,
 
     /// The payment providers, the default one first: `sandbox`. No default outside development
     #[arg(long, env = "ORDERPAY_PROVIDERS", global = true, value_name = "NAME,…")]
@@ -187,9 +192,10 @@ pub struct Config {
     pub database_connections: u32,
     pub listen: SocketAddr,
     pub public_url: Option<Url>,
-    /// `None`: development mode (rule A6).
+    /// `None`: development mode (rule A6), unless there are other issuers.
     pub keys: Option<KeySource>,
     pub tokens: Policy,
+    pub more_tokens: TokenConfig,
     pub providers: Vec<ProviderName>,
     pub provider_timeout: Duration,
     pub payment_lock_ttl: Duration,
@@ -272,6 +278,13 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+impl Config {
+    /// Whether nobody said who may come in, so that the server makes its own tokens to try (rule A6).
+    pub fn is_development(&self) -> bool {
+        self.keys.is_none() && self.more_tokens.issuers.is_empty()
+    }
+}
+
 impl Settings {
     /// Checks all settings for serving, and tells all mistakes at once.
     pub fn check(self) -> Result<Config, Mistakes> {
@@ -291,6 +304,7 @@ impl Settings {
         }
         let config = Config {
             keys: self.keys(&mut mistakes),
+            more_tokens: self.more_tokens(&mut mistakes, purpose),
             tokens: Policy { issuer: self.jwt_issuer.clone(), audience: self.jwt_audience.clone() },
             database_url: mistakes.take("ORDERPAY_DATABASE_URL", self.database_url.parse()).unwrap_or_default(),
             database_connections: mistakes.number(
@@ -325,7 +339,13 @@ impl Settings {
     }
 
     fn is_development(&self) -> bool {
-        self.jwt_secret.is_none() && self.jwt_jwks.is_none()
+        self.jwt_secret.is_none() && self.jwt_jwks.is_none() && self.token.jwt_issuers.is_none()
+    }
+
+    fn more_tokens(&self, mistakes: &mut Mistakes, purpose: Purpose) -> TokenConfig {
+        let is_one = self.jwt_secret.is_some() || self.jwt_jwks.is_some() || self.token.jwt_issuers.is_none();
+        let one = is_one.then_some(self.jwt_issuer.as_deref());
+        self.token.check(mistakes, one, matches!(purpose, Purpose::Serve | Purpose::Token))
     }
 
     fn needed_to_serve(&self, mistakes: &mut Mistakes, listen: Option<SocketAddr>) {
@@ -333,7 +353,7 @@ impl Settings {
         if self.is_development() && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
             mistakes.add(
                 "ORDERPAY_LISTEN",
-                "without ORDERPAY_JWT_SECRET or ORDERPAY_JWT_JWKS the server starts on a loopback address only",
+                "without ORDERPAY_JWT_SECRET, ORDERPAY_JWT_JWKS or ORDERPAY_JWT_ISSUERS the server starts on a loopback address only",
             );
         }
         let is_blank = |list: &str| names(list).next().is_none();
@@ -380,14 +400,7 @@ impl Settings {
                 }
                 Some(KeySource::Secret(secret.clone()))
             }
-            (None, Some(place)) if place.starts_with("http:") || place.starts_with("https:") => {
-                let url = mistakes.url("ORDERPAY_JWT_JWKS", Some(place))?;
-                if url.scheme() == "http" && !is_loopback(&url) {
-                    mistakes.add("ORDERPAY_JWT_JWKS", "keys are fetched by https only, but from a loopback address");
-                }
-                Some(KeySource::Url(url))
-            }
-            (None, Some(file)) => Some(KeySource::File(PathBuf::from(file))),
+            (None, Some(place)) => jwks(mistakes, "ORDERPAY_JWT_JWKS", place),
             (None, None) => None,
         }
     }
@@ -405,6 +418,18 @@ impl Settings {
         }
         providers
     }
+}
+
+/// Where a JWK set is published.
+fn jwks(mistakes: &mut Mistakes, setting: &str, place: &str) -> Option<KeySource> {
+    if !place.starts_with("http:") && !place.starts_with("https:") {
+        return Some(KeySource::File(PathBuf::from(place)));
+    }
+    let url = mistakes.url(setting, Some(place))?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        mistakes.add(setting, "keys are fetched by https only, but from a loopback address");
+    }
+    Some(KeySource::Url(url))
 }
 
 /// One pause of the reconciler's.

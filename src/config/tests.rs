@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::auth::CallerKind;
 
 #[derive(Parser)]
 struct Cli {
@@ -192,4 +193,80 @@ fn a_shopper_is_sent_back_to_a_configured_origin_only() {
     ] {
         assert!(!allows(&production, foreign), "{foreign}");
     }
+}
+
+/// With a file of issuers, and other settings.
+fn check_issuers(text: &str, more: &[&str]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("issuers.json");
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["--providers=sandbox", "--jwt-issuers", file.to_str().unwrap()];
+    check(&[&arguments, more].concat())
+}
+
+const TWO: &str = r#"[{"issuer": "https://shop.example", "jwks": "https://shop.example/jwks.json", "kinds": ["user"]},
+    {"issuer": "https://staff.example", "secret": "hunter2 hunter2 hunter2 hunter2 !", "audience": "orderpay"}]"#;
+
+#[test]
+fn issuers_of_a_file_have_each_their_own_keys_audience_and_kinds() {
+    let config = check_issuers(TWO, &[]).unwrap();
+    assert!(!config.is_development() && !config.graphiql && !config.demo);
+    let [shop, staff] = &config.more_tokens.issuers[..] else { panic!("two issuers") };
+    assert!(matches!(shop.keys, KeySource::Url(_)) && matches!(staff.keys, KeySource::Secret(_)));
+    assert_eq!((&shop.kinds[..], &staff.kinds[..]), (&[CallerKind::User][..], &CallerKind::ALL[..]));
+    assert_eq!([&shop.policy.audience, &staff.policy.audience], [&None, &Some("orderpay".to_owned())]);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn issuers_that_cannot_be_used_are_told_with_their_entry() {
+    let keys = r#""jwks": "jwks.json""#;
+    for (text, told) in [
+        ("[]", "ORDERPAY_JWT_ISSUERS: names no issuer"),
+        ("{", "is not JSON, from line 1 on"),
+        ("{}", "must hold a list of issuers"),
+        ("[1]", "ORDERPAY_JWT_ISSUERS, entry 1: must be an object"),
+        (&format!("[{{{keys}}}]"), "entry 1: needs an issuer"),
+        (&format!(r#"[{{"issuer": 1, {keys}}}]"#), "entry 1: its issuer must be a text"),
+        (&format!(r#"[{{"issuer": "orderpay", {keys}}}]"#), "is the name of this server's own tokens"),
+        (r#"[{"issuer": "a"}]"#, "entry 1: needs its keys: jwks or secret, and not both"),
+        (&format!(r#"[{{"issuer": "a", {keys}, "secret": "hunter2"}}]"#), "and not both"),
+        (r#"[{"issuer": "a", "secret": "hunter2"}]"#, "its secret must have at least 32 bytes"),
+        (r#"[{"issuer": "a", "secret": ["hunter2"]}]"#, "its secret must be a text"),
+        (r#"[{"issuer": "a", "jwks": "http://id.example/jwks"}]"#, "keys are fetched by https only"),
+        (&format!(r#"[{{"issuer": "a", {keys}, "audiance": "hunter2"}}]"#), "has a field that is none of issuer, jwks"),
+        (&format!(r#"[{{"issuer": "a", {keys}, "kinds": ["hunter2"]}}]"#), "its kinds must be a list of"),
+        (&format!(r#"[{{"issuer": "a", {keys}, "kinds": []}}]"#), "its kinds must be a list of"),
+        (
+            &format!(r#"[{{"issuer": "a", {keys}}}, {{"issuer": "a", {keys}}}]"#),
+            "entry 2: names an issuer that was named",
+        ),
+    ] {
+        let mistakes = check_issuers(text, &[]).unwrap_err();
+        assert!(mistakes.contains(told), "{text}: {mistakes}");
+        assert!(!mistakes.contains("hunter2"), "{mistakes}");
+    }
+    let nowhere = check(&["--providers=sandbox", "--jwt-issuers=/nowhere.json"]).unwrap_err();
+    assert!(nowhere.contains("ORDERPAY_JWT_ISSUERS: /nowhere.json can't be read"), "{nowhere}");
+}
+
+#[test]
+fn beside_others_every_issuer_has_a_name_of_its_own() {
+    let secret = "--jwt-secret=0123456789abcdef0123456789abcdef";
+    let unnamed = check_issuers(TWO, &[secret]).unwrap_err();
+    assert!(unnamed.contains("ORDERPAY_JWT_ISSUER: is needed beside ORDERPAY_JWT_ISSUERS"), "{unnamed}");
+    assert!(check_issuers(TWO, &[secret, "--jwt-issuer=https://id.example"]).is_ok());
+    let twice = check_issuers(TWO, &[secret, "--jwt-issuer=https://shop.example"]).unwrap_err();
+    assert!(twice.contains("ORDERPAY_JWT_ISSUERS, entry 1: names an issuer that was named before"), "{twice}");
+    let own = check_production("--jwt-issuer=orderpay").unwrap_err();
+    assert!(own.contains("ORDERPAY_JWT_ISSUER: \"orderpay\" is the name of this server's own tokens"), "{own}");
+}
+
+#[test]
+fn the_secret_of_anonymous_tokens_has_32_bytes() {
+    let short = check_production("--anonymous-token-secret=hunter2").unwrap_err();
+    assert!(short.contains("ORDERPAY_ANONYMOUS_TOKEN_SECRET: must have at least 32 bytes"), "{short}");
+    assert!(!short.contains("hunter2"));
+    let long = check_production("--anonymous-token-secret=0123456789abcdef0123456789abcdef").unwrap();
+    assert!(long.more_tokens.anonymous_secret.is_some());
 }

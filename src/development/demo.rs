@@ -46,6 +46,7 @@ impl From<Error> for DemoError {
         Self(match error {
             Error::Problem(problem) => problem.to_string(),
             Error::Forbidden(scope) => format!("{scope} is missing"),
+            Error::SwitchedOff(what) => format!("{what} is switched off"),
             Error::Busy(words) | Error::Fault(words) => words,
         })
     }

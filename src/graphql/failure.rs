@@ -23,6 +23,7 @@ pub struct Failure(Seen);
 enum Seen {
     Problem(Problem),
     Forbidden(String),
+    SwitchedOff(&'static str),
     Ended(Ended),
     Unavailable,
     Internal,
@@ -63,6 +64,7 @@ impl From<&Error> for Failure {
         Self(match error {
             Error::Problem(problem) => Seen::Problem(problem.clone()),
             Error::Forbidden(scope) => Seen::Forbidden(scope.to_string()),
+            Error::SwitchedOff(what) => Seen::SwitchedOff(what),
             Error::Busy(words) => {
                 tracing::warn!(error = words, "a request failed for want of the database");
                 Seen::Unavailable
@@ -83,6 +85,7 @@ impl From<Failure> for async_graphql::Error {
             Seen::Forbidden(scope) => {
                 error(format!("This needs a service's token with the scope {scope}."), "FORBIDDEN")
             }
+            Seen::SwitchedOff(what) => error(format!("{what} is switched off on this server."), "BAD_REQUEST"),
             Seen::Ended(ended) => {
                 let (why, code) = ending(ended);
                 error(format!("{why} Subscribe again: the first event shows it as it is then."), code)

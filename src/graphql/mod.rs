@@ -36,6 +36,7 @@ mod summary;
 mod tests;
 mod token;
 mod token_count;
+mod token_input;
 mod transaction;
 mod transaction_input;
 mod view;

@@ -17,10 +17,13 @@ use super::{
     },
     payment_input::{ArchivePaymentInput, CreatePaymentInput, PaymentPayload, UpdatePaymentInput},
     reconciliation::{ReconciliationCasePayload, ResolveReconciliationCaseInput},
+    token_input::{
+        IssueAnonymousTokenInput, IssueAnonymousTokenPayload, RevokeAnonymousTokensInput, RevokeAnonymousTokensPayload,
+    },
     transaction_input::{TransactionInput, TransactionPayload},
     visible,
 };
-use crate::service::{attempt, claim, lock, order, payment_change, resolution, settle, transaction};
+use crate::service::{anonymous_token, attempt, claim, lock, order, payment_change, resolution, settle, transaction};
 
 pub struct Mutation;
 
@@ -59,7 +62,8 @@ impl Mutation {
         OrderPayload::of(order::cancel_order(app(ctx), caller(ctx), input.read()).await)
     }
 
-    /// Moves an anonymous user's orders to the user that they turned out to be. Needs orders:write.
+    /// Moves an anonymous user's orders to the user that they turned out to be. Tokens of the anonymous user reach them no more; they stay good, for
+    /// orders that may come, until revokeAnonymousTokens. Needs orders:write.
     #[graphql(visible = "visible::to_order_writers")]
     async fn claim_anonymous_orders(
         &self,
@@ -242,5 +246,29 @@ impl Mutation {
     ) -> Result<ReconciliationCasePayload, Failure> {
         let decided = resolution::resolve_reconciliation_case(app(ctx), caller(ctx), input.read()).await;
         ReconciliationCasePayload::of(decided)
+    }
+
+    /// Issues a token to an anonymous user: with it, and not by an id alone, a guest reads and pays their own orders. Each call issues another; those
+    /// before stay good. Needs tokens:write.
+    #[graphql(visible = "visible::to_token_issuers")]
+    async fn issue_anonymous_token(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "For whom, and for how long.")] input: IssueAnonymousTokenInput,
+    ) -> Result<IssueAnonymousTokenPayload, Failure> {
+        let issued = anonymous_token::issue_anonymous_token(app(ctx), caller(ctx), input.read()).await;
+        IssueAnonymousTokenPayload::of(issued)
+    }
+
+    /// Revokes every token that was issued to an anonymous user until now, at every server at once; open connections end with the next event or within
+    /// seconds. Tokens that an identity system issued are its own to revoke. Needs tokens:write.
+    #[graphql(visible = "visible::to_token_issuers")]
+    async fn revoke_anonymous_tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose tokens.")] input: RevokeAnonymousTokensInput,
+    ) -> Result<RevokeAnonymousTokensPayload, Failure> {
+        let revoked = anonymous_token::revoke_anonymous_tokens(app(ctx), caller(ctx), input.read()).await;
+        RevokeAnonymousTokensPayload::of(revoked)
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! This only hides; what refuses is the verb.
 
+use std::sync::Arc;
+
 use async_graphql::Context;
 
-use crate::auth::{Caller, CallerKind, Scope};
+use crate::{
+    app::App,
+    auth::{Caller, CallerKind, Scope},
+};
 
 fn caller_has(ctx: &Context<'_>, scope: Scope) -> bool {
     ctx.data_opt::<Caller>().is_some_and(|caller| caller.has(scope))
@@ -46,6 +51,11 @@ pub fn to_lockers(ctx: &Context<'_>) -> bool {
     caller_has(ctx, Scope::LocksWrite)
 }
 
+/// To nobody where this server issues no tokens.
+pub fn to_token_issuers(ctx: &Context<'_>) -> bool {
+    caller_has(ctx, Scope::TokensWrite) && ctx.data_opt::<Arc<App>>().is_some_and(|app| app.anonymous_tokens.is_some())
+}
+
 pub fn to_reconcilers(ctx: &Context<'_>) -> bool {
     caller_has(ctx, Scope::PaymentsReconcile)
 }
@@ -76,6 +86,7 @@ pub fn to_mutators(ctx: &Context<'_>) -> bool {
         to_creditors,
         to_lockers,
         to_reconcilers,
+        to_token_issuers,
     ]
     .into_iter();
     any.any(|may| may(ctx))

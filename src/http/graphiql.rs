@@ -135,6 +135,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     example!("18-order-updated"),
     example!("19-cases"),
     example!("20-resolve-case"),
+    example!("21-guest-token"),
 ];
 
 fn page(settings: &PageSettings) -> String {

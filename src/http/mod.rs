@@ -39,12 +39,7 @@ use tower_http::{
 };
 
 pub use self::{address::Failures, admission::Admission, serving::serve};
-use crate::{
-    app::App,
-    auth::{Keys, Policy},
-    config::Traffic,
-    graphql::Schema,
-};
+use crate::{app::App, auth::Issuers, config::Traffic, graphql::Schema};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -53,8 +48,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Face {
     pub app: Arc<App>,
     pub schema: Schema,
-    pub keys: Keys,
-    pub tokens: Policy,
+    /// Whom tokens are taken from.
+    pub issuers: Issuers,
     pub traffic: Traffic,
     pub admission: Admission,
     pub failures: Failures,

@@ -35,7 +35,10 @@ use self::{
     talk::{Goodbye, Talk},
 };
 use super::{Face, access, refusal, request_id};
-use crate::auth::{Rejected, Verified};
+use crate::{
+    auth::{Denied, Rejected, Verified},
+    service::anonymous_token,
+};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// The longest message that is read, in bytes; what is a few times as long is not even taken in.
@@ -66,11 +69,9 @@ pub async fn open(
         refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", why)
     })?;
     let protocol = protocol(&upgrade, &mut parts).await?;
-    let from_header = match access::in_headers(&parts.headers) {
-        Some(authorization) => {
-            let verified = access::verified(&face, Some(authorization)).await;
-            Some(verified.map_err(|rejected| access::unauthenticated(&face, peer, &parts.headers, rejected))?)
-        }
+    let refused = |denied| access::refused(&face, peer, &parts.headers, denied);
+    let from_header = match access::in_headers(&parts.headers).map_err(|rejected| refused(rejected.into()))? {
+        Some(authorization) => Some(access::verified(&face, Some(authorization)).await.map_err(refused)?),
         None => None,
     };
     let running = face.tasks.token();
@@ -193,6 +194,14 @@ impl Line {
         matches!(self.session.get(), Some(Ok(known)) if known.verified.until <= self.face.app.clock.now())
     }
 
+    /// Whether the client's token was revoked since it was let in.
+    async fn looks_again(&mut self) -> Result<(), Denied> {
+        match self.session.get() {
+            Some(Ok(known)) => anonymous_token::look_again(&self.face.app, &known.verified).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn says(&mut self, message: Option<Message>) -> Result<(), Option<Goodbye>> {
         // What ends with the server ends with one word for all.
         if self.face.stop.is_cancelled() {
@@ -201,6 +210,8 @@ impl Line {
         if self.is_expired() {
             return Err(Some(expired()));
         }
+        // What was read for it before is not for it any more.
+        self.looks_again().await.map_err(|denied| Some(Unwelcome::from(denied).goodbye()))?;
         match message {
             Some(Message::Text(text)) if !self.talk.says(&text) => Ok(()),
             Some(Message::Close(Some(CloseFrame { code, reason }))) => Err(Some(match self.session.get() {
@@ -233,6 +244,10 @@ impl Line {
     async fn pings(&mut self) -> Result<(), Option<Goodbye>> {
         if self.is_expired() {
             return Err(Some(expired()));
+        }
+        // Where it can't be asked, nothing is shown meanwhile either.
+        if let Err(denied @ Denied::Rejected(_)) = self.looks_again().await {
+            return Err(Some(Unwelcome::from(denied).goodbye()));
         }
         if self.heard_at.elapsed() > SILENCE {
             return Err(None);
@@ -274,7 +289,7 @@ fn stopping() -> Goodbye {
 }
 
 fn expired() -> Goodbye {
-    Unwelcome::Rejected(Rejected::Expired).goodbye()
+    Unwelcome::from(Denied::from(Rejected::Expired)).goodbye()
 }
 
 fn too_long() -> Goodbye {

@@ -33,8 +33,10 @@
 //! | [`change_hub`] | read the outbox, and hand changes to who watches |
 //! | `change_tail` | how far it is read, though rows come out of order |
 //! | `change_alarm` | wake whoever reads, at each server |
+//! | [`anonymous_token`] | issue and revoke anonymous users' tokens |
 //! | [`check`] | verify a whole database |
 
+pub mod anonymous_token;
 mod answer;
 pub mod attempt;
 pub mod case;

@@ -14,7 +14,7 @@ on_each_database![
 ];
 
 /// Every field of Query and of Mutation, and the fields of a payment that not everybody who sees it may see. `visibility` looks whether one is missing.
-pub const OPERATIONS: [&str; 33] = [
+pub const OPERATIONS: [&str; 35] = [
     "viewer",
     "node",
     "order",
@@ -48,6 +48,8 @@ pub const OPERATIONS: [&str; 33] = [
     "extendPaymentLocks",
     "unlockPayments",
     "resolveReconciliationCase",
+    "issueAnonymousToken",
+    "revokeAnonymousTokens",
 ];
 
 /// Every field of Subscription.
@@ -112,6 +114,7 @@ impl World {
             "resolveReconciliationCase" => {
                 json!({ "caseId": self.case["id"], "resolution": "WRITE_OFF", "evidence": "it was looked at" })
             }
+            "issueAnonymousToken" | "revokeAnonymousTokens" => json!({ "anonymousUserId": "g-2" }),
             _ => keyed(json!({ "paymentId": self.payment.id, "amount": euros("0.01") })),
         }
     }
@@ -255,6 +258,8 @@ async fn who_may_do_what(shop: Shop) {
         extendPaymentLocks         ok: locks:write
         unlockPayments             ok: locks:write
         resolveReconciliationCase  ok: payments:reconcile
+        issueAnonymousToken        ok: tokens:write
+        revokeAnonymousTokens      ok: tokens:write
         ");
     }
 }
@@ -310,7 +315,7 @@ async fn a_denied_mutation_changes_nothing(shop: Shop) {
         })
         .await;
 
-    assert_eq!(told.len(), 3 * 20 - 2);
+    assert_eq!(told.len(), 3 * 22 - 2);
     assert!(told.iter().all(|(_, word)| word == "UNKNOWN"), "{told:?}");
 }
 

@@ -3,7 +3,7 @@
 //! The program itself runs as a process that logs all it can. Everything is done with tokens that can be told from any other text; then they are
 //! looked for in its log, in its answers, and in each column of its database.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, marker::PhantomData};
 
 use entity::{
     attempt::ClientSecret,
@@ -21,7 +21,8 @@ use orderpay::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Actor, Engine, JWT_SECRET, Payment, Shop, WEBHOOK_SECRET, code, euros, fresh_file, outcome_of, process::Process,
+    ANONYMOUS_TOKEN_SECRET, Actor, Engine, JWT_SECRET, Payment, Shop, WEBHOOK_SECRET, code, euros, fresh_file,
+    outcome_of, process::Process,
 };
 
 on_each_database![no_secret_is_logged_answered_or_kept];
@@ -47,6 +48,8 @@ fn serve(shop: &Shop) -> Process {
         "--sandbox-database-url",
         &fresh_file("sandbox"),
         "--return-origins=https://shop.example",
+        "--anonymous-token-secret",
+        ANONYMOUS_TOKEN_SECRET,
         "--log=trace",
         "serve",
     ])
@@ -61,12 +64,14 @@ async fn no_secret_is_logged_answered_or_kept(shop: Shop) {
     let mut locks = money_moves(&shop, &checkout, &office).await;
     locks.extend(things_go_wrong(&shop, &checkout).await);
     let stranger = wrong_callers(&shop).await;
+    locks.push(guests_come_and_go(&shop).await);
 
     // A session's id is the shopper's to know, and stands in the address of its page.
     let ids = "SELECT provider_reference AS id FROM payment_transaction WHERE provider_reference LIKE 'trx%'";
     let of_provider = shop.database().await.texts(ids, "id").await;
     assert!(of_provider.len() > 5 && locks.len() > 2, "{of_provider:?}, {}", locks.len());
-    let callers = [checkout.token(), office.token(), &stranger, JWT_SECRET, WEBHOOK_SECRET].map(str::to_owned);
+    let callers = [checkout.token(), office.token(), &stranger, JWT_SECRET, WEBHOOK_SECRET, ANONYMOUS_TOKEN_SECRET]
+        .map(str::to_owned);
     let provider_key = api_key(WEBHOOK_SECRET.as_bytes());
     let methods = [WORKS, LOST, DECLINED].iter().chain(&REFUSED).map(ToString::to_string);
     let all: Vec<String> =
@@ -180,6 +185,19 @@ async fn wrong_callers(shop: &Shop) -> String {
     stranger.token().to_owned()
 }
 
+/// A guest is issued a token, which is used, revoked and refused; gives it.
+async fn guests_come_and_go(shop: &Shop) -> String {
+    let till = shop.service(&["tokens:write"]);
+    let guest = json!({ "anonymousUserId": "g-1" });
+    let issued = till.does("issueAnonymousToken", guest.clone(), "token").await;
+    let token = issued["token"].as_str().expect("a token").to_owned();
+    let guest_with_token = Actor::with_token(shop, &token);
+    guest_with_token.sees("{ viewer { id } }", json!({})).await;
+    till.does("revokeAnonymousTokens", guest, "revokedAt").await;
+    assert_eq!(guest_with_token.sends("{}".to_owned()).await.0, 401);
+    token
+}
+
 fn not_in_the_log(server: &Process, secrets: &[String]) {
     let log = server.log();
     assert!(log.contains("TRACE") && log.contains("answered"), "it logs all it can");
@@ -189,7 +207,7 @@ fn not_in_the_log(server: &Process, secrets: &[String]) {
     }
 }
 
-/// A lock's token is given to whoever takes the lock or holds on to it; nothing else is answered with.
+/// A lock's token is given to whoever takes the lock or holds on to it, a guest's to whoever it is issued to; nothing else is answered with.
 fn not_in_the_answers(shop: &Shop, secrets: &[String], locks: &[String]) {
     let answers = shop.answers();
     assert!(answers.len() > 50, "{}", answers.len());
@@ -197,6 +215,7 @@ fn not_in_the_answers(shop: &Shop, secrets: &[String], locks: &[String]) {
         let parsed: Value = serde_json::from_str(answer).unwrap_or_default();
         let gives_locks =
             ["lockPayments", "extendPaymentLocks"].iter().any(|of| parsed["data"][of]["locks"].is_array());
+        let gives_locks = gives_locks || parsed["data"]["issueAnonymousToken"]["token"].is_string();
         for secret in secrets.iter().filter(|secret| answer.contains(secret.as_str())) {
             assert!(gives_locks && locks.contains(secret), "{secret} is answered: {answer}");
         }
@@ -263,4 +282,25 @@ fn no_debug_output_shows_a_secret() {
         method_token: Some(MethodToken(hush())),
     };
     assert!(!format!("{method:?}").contains("hush"));
+}
+
+/// Whether two of a type can be compared: the first is taken where it holds, else the second.
+struct Compares<T>(PhantomData<T>);
+
+impl<T: PartialEq> Compares<T> {
+    const IT: bool = true;
+}
+
+trait Otherwise {
+    const IT: bool = false;
+}
+
+impl<T> Otherwise for Compares<T> {}
+
+// How long `==` takes tells where two differ. What is compared of these is a hash or a code, in constant time.
+#[test]
+fn no_secret_can_be_compared() {
+    let compare = [Compares::<Secret>::IT, Compares::<Token>::IT, Compares::<String>::IT];
+
+    assert_eq!(compare, [false, false, true]);
 }

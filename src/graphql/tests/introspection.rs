@@ -103,6 +103,7 @@ async fn a_scope_shows_its_own_mutations_and_no_others() {
     payments:audit
     payments:reconcile resolveReconciliationCase
     locks:write lockPayments extendPaymentLocks unlockPayments
+    tokens:write issueAnonymousToken revokeAnonymousTokens
     ");
 }
 

@@ -20,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    auth::{Caller, CallerKind, Scope},
+    auth::{AnonymousTokens, Caller, CallerKind, Scope},
     clock::Clock,
     config::ReturnOrigins,
     db::Database,
     provider::Providers,
+    secret::Secret,
     service::{
         change::Changes,
         change_hub,
@@ -117,7 +118,18 @@ pub async fn app() -> Arc<App> {
     let return_origins = ReturnOrigins::Loopback;
     let payment_lock_ttl = std::time::Duration::from_secs(10);
     let (clock, changes, checks) = (Clock::default(), Changes::default(), Schedule::usual());
-    let app = App { db, clock, providers, changes, return_origins, provider_timeout, checks, payment_lock_ttl };
+    let anonymous_tokens = Some(AnonymousTokens::new(&Secret::random().unwrap()));
+    let app = App {
+        db,
+        clock,
+        providers,
+        changes,
+        return_origins,
+        anonymous_tokens,
+        provider_timeout,
+        checks,
+        payment_lock_ttl,
+    };
     for (key, quantity) in [("1", 1), ("2", 2)] {
         let currency = "KWD".parse().unwrap();
         let zero = Money::zero(currency);

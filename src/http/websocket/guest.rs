@@ -9,7 +9,10 @@ use super::{
     },
     talk::Goodbye,
 };
-use crate::auth::{Rejected, Verified};
+use crate::{
+    auth::{Denied, Rejected, Verified},
+    graphql::UNAVAILABLE,
+};
 
 /// Who is on the other side, once that was looked at.
 pub type Session = Arc<OnceLock<Result<Known, Unwelcome>>>;
@@ -24,17 +27,25 @@ pub struct Known {
 /// Why somebody may not stay.
 #[derive(Clone, Copy)]
 pub enum Unwelcome {
-    Rejected(Rejected),
+    Denied(Denied),
     /// As many sockets are open as the caller may have.
     Crowded,
+}
+
+impl From<Denied> for Unwelcome {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
 }
 
 impl Unwelcome {
     /// The protocol has one code for whoever comes without a token, which will not get better, and one for whoever may come again with another.
     pub fn goodbye(self) -> Goodbye {
         match self {
-            Self::Rejected(rejected @ Rejected::Missing) => Goodbye::new(4401, &rejected.to_string()),
-            Self::Rejected(rejected) => Goodbye::new(4403, &rejected.to_string()),
+            Self::Denied(Denied::Rejected(rejected @ Rejected::Missing)) => Goodbye::new(4401, &rejected.to_string()),
+            Self::Denied(Denied::Rejected(rejected)) => Goodbye::new(4403, &rejected.to_string()),
+            // RFC 6455 has a code for that: try again later.
+            Self::Denied(Denied::Unavailable) => Goodbye::new(1013, UNAVAILABLE),
             Self::Crowded => Goodbye::new(1013, "As many WebSockets of this caller are open as may be."),
         }
     }
@@ -42,12 +53,14 @@ impl Unwelcome {
 
 /// Who opens the conversation: the token stands in its first message, or stood in the header of the request.
 pub async fn who(face: &Face, from_header: Option<Verified>, payload: &serde_json::Value) -> Result<Known, Unwelcome> {
-    let named = payload.as_object().into_iter().flatten().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    let verified = match (named, from_header) {
-        (None, Some(verified)) => Ok(verified),
-        (named, _) => access::verified(face, named.and_then(|(_, value)| value.as_str())).await,
+    let pairs = payload.as_object().into_iter().flatten();
+    let mut named = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let verified = match (named.next(), named.next(), from_header) {
+        (Some(_), Some(_), _) => Err(Rejected::Several.into()),
+        (None, _, Some(verified)) => Ok(verified),
+        (named, _, _) => access::verified(face, named.and_then(|(_, value)| value.as_str())).await,
     };
-    let verified = verified.map_err(Unwelcome::Rejected)?;
+    let verified = verified?;
     let socket = face.admission.open_socket(&verified.caller).map_err(|Full| Unwelcome::Crowded)?;
     Ok(Known { verified, _socket: socket })
 }

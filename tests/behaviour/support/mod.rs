@@ -10,6 +10,7 @@ pub mod database;
 pub mod dice;
 pub mod disk;
 pub mod gate;
+pub mod identity;
 pub mod mall;
 mod news;
 mod pay;
@@ -33,7 +34,7 @@ pub use self::{
     news::News,
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh, fresh_file, say, setting},
-    shop::{JWT_SECRET, Shop, WEBHOOK_SECRET},
+    shop::{ANONYMOUS_TOKEN_SECRET, JWT_SECRET, Shop, WEBHOOK_SECRET},
     socket::{Heard, Socket},
 };
 

@@ -30,6 +30,7 @@ use super::{
 };
 
 pub const JWT_SECRET: &str = "the tests sign their tokens with this";
+pub const ANONYMOUS_TOKEN_SECRET: &str = "the tokens of guests are signed with this";
 pub const WEBHOOK_SECRET: &str = "the sandbox signs its news with this";
 pub const RETURN_URL: &str = "https://shop.example/thanks";
 
@@ -365,21 +366,23 @@ fn config(database: &Database, settings: &[&str]) -> Config {
         &database.url,
         "--listen",
         "127.0.0.1:0",
-        "--jwt-secret",
-        JWT_SECRET,
         "--providers",
         "sandbox",
         "--sandbox-webhook-secret",
         WEBHOOK_SECRET,
         "--return-origins",
         "https://shop.example",
+        "--anonymous-token-secret",
+        ANONYMOUS_TOKEN_SECRET,
     ];
+    let own_keys = settings.iter().any(|setting| ["--jwt-jwks", "--jwt-issuers"].contains(setting));
+    let keys: &[&str] = if own_keys { &[] } else { &["--jwt-secret", JWT_SECRET] };
     let introspection: &[&str] = if settings.contains(&"--introspection") { &[] } else { &["--introspection", "on"] };
     let own_books = settings.contains(&"--sandbox-database-url");
     let sandbox: &[&str] = if own_books { &[] } else { &["--sandbox-database-url", "sqlite::memory:"] };
     // What it sees to, and when, is each test's to say.
     let reconciler: &[&str] = if settings.contains(&"--reconciler") { &[] } else { &["--reconciler", "off"] };
-    let arguments = usual.iter().chain(sandbox).chain(introspection).chain(reconciler).chain(settings);
+    let arguments = usual.iter().chain(keys).chain(sandbox).chain(introspection).chain(reconciler).chain(settings);
     let cli = Cli::try_parse_from(arguments).expect("the settings are understood");
     cli.settings.check().expect("the settings are right")
 }
