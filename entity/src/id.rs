@@ -149,6 +149,8 @@ id!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -177,5 +179,20 @@ mod tests {
     fn ids_sort_by_the_instant_they_were_made_at() {
         let later = DateTime::UNIX_EPOCH + chrono::Duration::milliseconds(1);
         assert!(OrderId::new(DateTime::UNIX_EPOCH) < OrderId::new(later));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_that_is_read_as_an_id_is_written_the_same(text in "(ord_|pay_|att_|rec_)?[0-9a-fA-F-]{0,40}|\\PC{0,60}") {
+            if let Ok(id) = text.parse::<OrderId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn any_id_reads_back_as_itself(bytes: [u8; 16]) {
+            let id = OrderId::from(Uuid::from_bytes(bytes));
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+        }
     }
 }

@@ -242,6 +242,8 @@ pub fn mint<T: Serialize>(secret: &Secret, claims: &T) -> Result<String, jsonweb
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{auth::KeySource, clock::Clock};
 
@@ -323,5 +325,28 @@ mod tests {
     #[tokio::test]
     async fn a_short_secret_is_refused() {
         assert!(Keys::open(KeySource::Secret(Secret::new("short")), Clock::default()).await.is_err());
+    }
+
+    proptest! {
+        /// Any text, and a good token with one of its characters changed.
+        #[test]
+        fn any_token_but_a_good_one_is_refused(text in "[A-Za-z0-9_-]{0,40}(\\.[A-Za-z0-9_-]{0,40}){0,4}|\\PC{0,60}", at: prop::sample::Index, other in "[A-Za-z0-9_.-]") {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let keys = Keys::open(KeySource::Secret(secret()), Clock::default()).await.unwrap();
+                let good = mint(&secret(), &claims()).unwrap();
+                let at = at.index(good.len());
+                let mut changed = good.clone();
+                changed.replace_range(at..=at, &other);
+                for token in [text, changed] {
+                    let is_good = match Sent::read(&token) {
+                        Ok(sent) => verify(&keys, &Policy::default(), DateTime::UNIX_EPOCH, &sent).await.is_ok(),
+                        Err(_) => false,
+                    };
+                    prop_assert!(!is_good || token == good, "{token}");
+                }
+                Ok(())
+            })?;
+        }
     }
 }

@@ -66,6 +66,8 @@ fn after_string(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::tokens;
 
     #[test]
@@ -90,5 +92,12 @@ mod tests {
     #[test]
     fn counting_ends_where_there_are_too_many() {
         assert_eq!(tokens(&"{".repeat(1_000_000), 10), 11);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_no_more_tokens_than_characters(text in "\\PC{0,100}|[\"\\\\#.\n,{} a]{0,100}") {
+            prop_assert!(tokens(&text, 1_000) <= text.chars().count());
+        }
     }
 }

@@ -418,6 +418,8 @@ fn verify(secret: &Secret, header: &str, body: &[u8], now: i64) -> Result<(), We
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::sandbox::sign;
 
@@ -479,6 +481,34 @@ mod tests {
         ];
         for header in odd {
             assert_eq!(check(&header), Err(WebhookError::Unverified), "{}", &header[..header.len().min(60)]);
+        }
+    }
+
+    proptest! {
+        /// What a signature is made of, in any order and number, around one that would be good but for a digit.
+        #[test]
+        fn any_header_but_a_good_one_is_refused(
+            noise in "(t=[0-9]{0,12}|v1=[0-9a-f]{0,70}|[,= ]|v0=x){0,12}|\\PC{0,80}",
+            at in 0..64_usize,
+        ) {
+            prop_assert!(check(&noise).is_err());
+            let good = signature_at(NOW);
+            let (head, digits) = good.split_at(good.len() - 64);
+            let flipped: String = digits.chars().enumerate().map(|(n, digit)| match (n == at, digit) {
+                (true, '0') => '1',
+                (true, _) => '0',
+                (false, digit) => digit,
+            }).collect();
+            prop_assert!(check(&[head, &flipped].concat()).is_err());
+        }
+
+        #[test]
+        fn any_body_is_an_event_or_refused(body: Vec<u8>, text in r#"\{"id":"[a-z]{0,3}","type":"(session|transaction)\.[a-z]{0,10}","data":\{.{0,60}\}\}"#) {
+            for body in [&body[..], text.as_bytes()] {
+                if let Ok(Event { kind, data, .. }) = serde_json::from_slice(body) {
+                    let _ = data.read(&kind);
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Each limit at its boundary, whichever way somebody tries to get around it (test G4).
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// What a request costs, or the limit that it passes, with what is allowed.
@@ -201,4 +203,30 @@ async fn variables_within_one_another() {
         schema.prepare(&checkout(), Asked { variables, ..asked("{ viewer { id } }") }).await.is_ok()
     };
     assert_eq!([passes(31).await, passes(32).await, passes(33).await], [true, true, false]);
+}
+
+proptest! {
+    /// Whatever is sent: it is prepared or refused in a few words, and nothing panics.
+    #[test]
+    fn any_document_is_prepared_or_refused(
+        text in "\\PC{0,200}",
+        grammar in "(query|mutation|fragment f on Query|\\{|\\}|\\(|\\)|viewer|orders|id|nodes|first:|\\$x|: Int|\\.\\.\\.|f|on|Order|@skip\\(if: true\\)|[0-9]{1,20}|-1|\"\"\"|\"|\\\\|#|,| |\n){0,60}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let schema = shared_schema().await;
+            for text in [&text, &grammar] {
+                if let Err(error) = schema.prepare(&checkout(), asked(text)).await {
+                    prop_assert!(error.message.len() < 500);
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+/// One schema for all the texts: nothing of it is of one runtime, as long as nothing is executed.
+async fn shared_schema() -> Schema {
+    static SCHEMA: tokio::sync::OnceCell<Schema> = tokio::sync::OnceCell::const_new();
+    SCHEMA.get_or_init(open_schema).await.clone()
 }

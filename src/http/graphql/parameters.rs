@@ -90,3 +90,47 @@ impl Parameters {
         (document != Named::default()).then_some(Asked { document, operation_name: self.operation_name, variables })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_the_same_in_a_body_and_in_an_address() {
+        let body = br#"{"query":"{a}","operationName":"A","variables":{"x":[1]},"extensions":{"other":1},"more":2}"#;
+        let address =
+            "query=%7Ba%7D&operationName=A&variables=%7B%22x%22%3A%5B1%5D%7D&extensions=%7B%22other%22%3A1%7D&more=2";
+        let [body, address] = [in_body(body), in_address(address)].map(Option::unwrap);
+        assert_eq!(body.document, address.document);
+        assert_eq!((body.operation_name, body.variables), (address.operation_name, address.variables));
+    }
+
+    #[test]
+    fn what_is_of_another_type_is_not_read() {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            "7",
+            r#"{"query":null}"#,
+            r#"{"query":1}"#,
+            r#"{"query":"{a}","variables":[]}"#,
+            r#"{"query":"{a}","operationName":{}}"#,
+            r#"{"query":"{a}","extensions":"x"}"#,
+            r#"{"query":"a","query":"b"}"#,
+            r#"{"query":"{a}","extensions":{"persistedQuery":{"version":2,"sha256Hash":"x"}}}"#,
+        ] {
+            assert!(in_body(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_parameters_are_read_or_refused(body: Vec<u8>, address in "(query|variables|extensions|=|&|%[0-9A-F]{2}|\\{|\\}|\"|\\PC){0,40}") {
+            let _ = in_body(&body);
+            let _ = in_address(&address);
+        }
+    }
+}
