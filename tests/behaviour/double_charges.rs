@@ -85,7 +85,9 @@ async fn two_reports_in_one_request_show_each_its_own_result(shop: Shop) {
     let report = |status: &str| json!({ "attemptExternalId": attempt.external_id, "status": status, "totalAmount": "29.90", "currency": "EUR" });
     let reports = json!({ "first": report("PROCESSING"), "second": report("SUCCEEDED") });
 
-    let answer = shop.checkout().sees(document, reports).await;
+    let patient = shop.second(&["--max-mutations=2"]).await;
+    let answer = patient.checkout().sees(document, reports).await;
+    patient.stop().await;
 
     let shown = |status: &str, attempt: &str, amount: &str| {
         let captured = json!({ "amountCaptured": { "amount": amount } });

@@ -54,7 +54,7 @@ pub fn stories() -> Vec<Story> {
     [&ORDERS[..], &ATTEMPTS, &PAYMENTS, &MONEY, &LOST, &LEFT, &LOCKS, &CASES, &RECONCILER].concat()
 }
 
-const ORDERS: [Story; 7] = [
+const ORDERS: [Story; 8] = [
     asked(
         "an order is made",
         Before::Nothing,
@@ -90,6 +90,15 @@ const ORDERS: [Story; 7] = [
         "claimAnonymousOrders",
         |_| json!({ "anonymousUserId": "g-1", "userId": "ada" }),
     ),
+    Story {
+        settings: &["--reconciler=off", "--anonymous-token-secret=the tokens of guests are signed with this"],
+        ..asked(
+            "a guest's tokens are revoked",
+            Before::GuestOrders,
+            "revokeAnonymousTokens",
+            |_| json!({ "anonymousUserId": "g-1" }),
+        )
+    },
 ];
 
 fn to_pay(scene: &Scene) -> Value {
