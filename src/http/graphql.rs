@@ -15,6 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use entity::card::holds_card_number;
 use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
@@ -141,7 +142,10 @@ async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared, permit: P
 /// Gives each error its code, and the id of its request.
 pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     for error in &mut answer.errors {
-        // What the library says may quote the document, and that may be long.
+        // What the library says may quote the document: a card number is not repeated, and the rest may be long.
+        if holds_card_number(&error.message) {
+            error.message = "The request can't be run; it holds what looks like a card number.".into();
+        }
         let end = error.message.floor_char_boundary(MOST_MESSAGE_BYTES);
         error.message.truncate(end);
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);

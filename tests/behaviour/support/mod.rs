@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod database;
 pub mod dice;
 pub mod disk;
+pub mod forms;
 pub mod gate;
 pub mod identity;
 pub mod mall;
