@@ -1,14 +1,21 @@
 //! Card numbers (test G22): a text that holds one is refused by the name of its field, wherever a text may be sent; it is not kept and not repeated.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use crate::secrets::{places, serve};
 use crate::support::{
     Shop,
     forms::{Blank, Form, almighty, forms},
     outcome, writing_nothing,
 };
 
-on_each_database![no_text_of_any_field_holds_a_card_number, a_document_with_a_card_number_is_not_quoted];
+on_each_database![
+    no_text_of_any_field_holds_a_card_number,
+    a_document_with_a_card_number_is_not_quoted,
+    no_card_number_is_logged_answered_or_kept,
+];
 
 const NUMBERS: [&str; 2] = ["4111111111111111", "card 5555 5555-5555 4444 1"];
 /// Scalars that have a form of their own, which no card number has.
@@ -81,4 +88,57 @@ async fn a_document_with_a_card_number_is_not_quoted(shop: Shop) {
         assert!(answer["errors"].is_array(), "{answer}");
         assert!(!is_repeated(&answer), "{answer}");
     }
+}
+
+/// In the log of a server that logs all it can, too (test G21); and an e-mail address that a caller leaves with us is kept, and not logged.
+async fn no_card_number_is_logged_answered_or_kept(shop: Shop) {
+    shop.stop().await;
+    let server = serve(&shop);
+    let shop = shop.at(&server.url, &format!("{}/sandbox", server.url));
+    let service = almighty(&shop);
+    let numbers = ["4111111111111111", "5555 5555 5555 4444, CVV 987", "cvc=987 3782-822463-10005"];
+    let parts = ["4111111111111111", "5555 5555 5555 4444", "3782-822463-10005", "CVV 987", "cvc=987"];
+    for form in forms(&service).await {
+        for blank in &form.blanks {
+            for number in numbers {
+                let (entry, _) = entries(blank, number).swap_remove(0);
+                form.is_sent_by(&service, form.with(&blank.pointer, entry)).await;
+            }
+        }
+        form.is_sent_by(&service, json!({ "input": numbers, "id": [numbers[0]], "first": numbers[0] })).await;
+    }
+    let by_headers = comes_in_headers(&shop, numbers[0]).await;
+    let email = "ada.hush@example.com";
+    let order = json!({
+        "owner": shop.user("ada").as_owner(), "cart": crate::support::tea(), "metadata": { "email": email }, "idempotencyKey": "k",
+    });
+    service.does("createOrder", order, "order { id }").await;
+
+    let (log, answers) = (server.log(), [shop.answers(), by_headers].concat());
+    assert!(log.contains("TRACE") && answers.len() > 200, "{}", answers.len());
+    for part in parts {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(part)).take(3).collect();
+        assert!(lines.is_empty(), "{part} is logged: {lines:#?}");
+        assert_eq!(answers.iter().find(|answer| answer.contains(part)), None, "{part} is answered");
+        assert_eq!(places(&shop, part).await, BTreeSet::new(), "{part} is kept");
+    }
+    assert!(!log.contains(email) && !places(&shop, email).await.is_empty());
+}
+
+/// In each part of a request that is no document: what was answered, headers included.
+async fn comes_in_headers(shop: &Shop, number: &str) -> Vec<String> {
+    let mut answers = vec![];
+    let addresses = ["/graphql", &format!("/graphql?query={number}&operationName={number}"), &format!("/{number}")];
+    for address in addresses.iter().map(ToString::to_string).chain([format!("/webhooks/{number}")]) {
+        for method in [reqwest::Method::GET, reqwest::Method::POST] {
+            let request = shop.client().request(method, shop.url(&address)).bearer_auth(number).body(number.to_owned());
+            let named =
+                ["x-request-id", "cookie", "origin", "user-agent", "referer", "content-type", "orderpay-signature"];
+            let request = named.iter().fold(request, |request, name| request.header(*name, number));
+            let answer = request.send().await.expect("it answers");
+            answers.push(format!("{:?}", answer.headers()));
+            answers.push(answer.text().await.expect("a body"));
+        }
+    }
+    answers
 }

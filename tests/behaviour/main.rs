@@ -51,6 +51,7 @@ mod http;
 mod idempotency;
 mod issuers;
 mod killed_writers;
+mod leaks;
 mod lists;
 mod locked_payments;
 mod locks;

@@ -8,6 +8,7 @@ mod cases;
 pub mod cluster;
 pub mod database;
 pub mod dice;
+mod discretion;
 pub mod disk;
 pub mod forms;
 pub mod gate;
@@ -32,6 +33,7 @@ pub use self::{
     acts::{Attempt, Known, tea},
     books::{cents, charged, of_cents},
     database::{Database, Engine},
+    discretion::is_discreet,
     news::News,
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh, fresh_file, say, setting},
