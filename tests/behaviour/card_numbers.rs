@@ -53,10 +53,10 @@ async fn no_text_of_any_field_holds_a_card_number(shop: Shop) {
     let service = almighty(&shop);
     let mut tried = 0;
     for form in forms(&service).await {
-        if form.is_mutation {
-            // Nothing else is wrong with it.
-            let plain = outcome(&form.is_sent_by(&service, form.variables.clone()).await);
-            assert_ne!((plain.as_str(), form.name.as_str()), ("INVALID_INPUT", form.name.as_str()));
+        // Nothing else is wrong with it; but a case that is not there is told of as a wrong id.
+        if form.is_mutation && form.name != "resolveReconciliationCase" {
+            let plain = form.is_sent_by(&service, form.variables.clone()).await;
+            assert_ne!(outcome(&plain), "INVALID_INPUT", "{plain}");
         }
         writing_nothing(&shop, async || {
             for blank in &form.blanks {
@@ -92,13 +92,15 @@ async fn a_document_with_a_card_number_is_not_quoted(shop: Shop) {
 
 /// In the log of a server that logs all it can, too (test G21); and an e-mail address that a caller leaves with us is kept, and not logged.
 async fn no_card_number_is_logged_answered_or_kept(shop: Shop) {
+    // The other server does not tell its schema.
+    let all = forms(&almighty(&shop)).await;
     shop.stop().await;
     let server = serve(&shop);
     let shop = shop.at(&server.url, &format!("{}/sandbox", server.url));
     let service = almighty(&shop);
     let numbers = ["4111111111111111", "5555 5555 5555 4444, CVV 987", "cvc=987 3782-822463-10005"];
     let parts = ["4111111111111111", "5555 5555 5555 4444", "3782-822463-10005", "CVV 987", "cvc=987"];
-    for form in forms(&service).await {
+    for form in all {
         for blank in &form.blanks {
             for number in numbers {
                 let (entry, _) = entries(blank, number).swap_remove(0);

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ANONYMOUS_TOKEN_SECRET, Actor, Engine, JWT_SECRET, Payment, Shop, WEBHOOK_SECRET, code, euros, fresh_file,
-    outcome_of, process::Process,
+    outcome_of, process::Process, shop::unlimited,
 };
 
 on_each_database![no_secret_is_logged_answered_or_kept];
@@ -40,7 +40,7 @@ const DATABASE_PASSWORD: &str = "pw_hush_database";
 pub fn serve(shop: &Shop) -> Process {
     // PostgreSQL lets the tests in whatever the password is.
     let database = shop.database_url().replacen("postgres@", &format!("postgres:{DATABASE_PASSWORD}@"), 1);
-    Process::start(&[
+    let settings = [
         "--database-url",
         &database,
         "--listen=127.0.0.1:0",
@@ -55,8 +55,8 @@ pub fn serve(shop: &Shop) -> Process {
         "--anonymous-token-secret",
         ANONYMOUS_TOKEN_SECRET,
         "--log=trace",
-        "serve",
-    ])
+    ];
+    Process::start(&[&unlimited(&settings)[..], &["serve"]].concat())
 }
 
 async fn no_secret_is_logged_answered_or_kept(shop: Shop) {
