@@ -2,8 +2,9 @@
 //! anything.
 //!
 //! Each commit of the server and each of its calls to a provider is a crash point before and one after it. A process that is started with
-//! `ORDERPAY_CRASH_AT` aborts at the point of that name: the first time that it passes it, or with `#3` after the name the third. One with
-//! `ORDERPAY_CRASH_LOG` writes the names of those it passes into that file, a line each. `ORDERPAY_BREAK` makes a server that does without one of the
+//! `ORDERPAY_CRASH_AT` aborts at the point of that name: the first time that it passes it, or with `#3` after the name the third. With
+//! `ORDERPAY_PANIC_AT` what passes it panics, once, and the process lives. One with `ORDERPAY_CRASH_LOG` writes the names of those it passes into
+//! that file, a line each. `ORDERPAY_BREAK` makes a server that does without one of the
 //! things that keep money safe, so that a test can show that it would notice.
 
 use std::fmt::Display;
@@ -44,6 +45,7 @@ mod armed {
 
     struct Settings {
         crash_at: Option<Moment>,
+        panic_at: Option<Moment>,
         log: Option<String>,
         broken: Option<Broken>,
     }
@@ -67,12 +69,18 @@ mod armed {
             let one_less = |left: usize| left.checked_sub(1);
             self.name == name && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
         }
+
+        /// The same, and never again.
+        fn is_now_once(&self, name: &str) -> bool {
+            self.name == name && self.left.fetch_sub(1, Ordering::Relaxed) == 0
+        }
     }
 
     fn settings() -> &'static Settings {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         SETTINGS.get_or_init(|| Settings {
             crash_at: environment("ORDERPAY_CRASH_AT").as_deref().map(Moment::of),
+            panic_at: environment("ORDERPAY_PANIC_AT").as_deref().map(Moment::of),
             log: environment("ORDERPAY_CRASH_LOG"),
             broken: environment("ORDERPAY_BREAK").and_then(|name| match name.as_str() {
                 "no-lock" => Some(Broken::NoLock),
@@ -87,10 +95,11 @@ mod armed {
         std::env::var(name).ok()
     }
 
-    /// Dies here if this is the point.
+    /// Dies or panics here if this is the point.
+    #[expect(clippy::panic, reason = "so that a test can see one caught")]
     pub fn crash_point(name: impl Display) {
-        let Settings { crash_at, log, .. } = settings();
-        if crash_at.is_none() && log.is_none() {
+        let Settings { crash_at, panic_at, log, .. } = settings();
+        if crash_at.is_none() && panic_at.is_none() && log.is_none() {
             return;
         }
         let name = name.to_string();
@@ -103,6 +112,9 @@ mod armed {
         }
         if crash_at.as_ref().is_some_and(|moment| moment.is_now(&name)) {
             process::abort();
+        }
+        if panic_at.as_ref().is_some_and(|moment| moment.is_now_once(&name)) {
+            panic!("SELECT * FROM orders, at src/faults.rs: a test's own panic");
         }
     }
 

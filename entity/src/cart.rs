@@ -55,7 +55,7 @@ impl Cart {
     pub fn new(draft: Draft) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
         if let Some(id) = &draft.external_id {
-            faults.length("externalId", id, 1..=255);
+            faults.text("externalId", id, 1..=255);
         }
         let lines = draft.lines.len();
         if lines == 0 || lines > MOST_LINES {
@@ -154,8 +154,8 @@ impl Cart {
 }
 
 fn check_line(faults: &mut Faults, path: &str, line: &Line) {
-    faults.length(&format!("{path}.sku"), &line.sku, 1..=255);
-    faults.length(&format!("{path}.name"), &line.name, 1..=500);
+    faults.text(&format!("{path}.sku"), &line.sku, 1..=255);
+    faults.text(&format!("{path}.name"), &line.name, 1..=500);
     if !QUANTITIES.contains(&line.quantity) {
         let (least, most) = (QUANTITIES.start(), QUANTITIES.end());
         let quantity = line.quantity;

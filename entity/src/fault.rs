@@ -2,6 +2,12 @@
 //!
 //! Faults are gathered, not thrown one at a time: whoever sent five mistakes is told of five.
 
+use crate::card::holds_card_number;
+
+/// What is said of a text that holds a card number, which is not repeated.
+pub const CARD_NUMBER: &str =
+    "holds what looks like a card number: none is taken in here; send the provider's token instead";
+
 /// One field that can't be accepted. The path leads to it from the input's root, as a client wrote it
 /// (`["cart", "lines", "3", "quantity"]`); the message says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -33,16 +39,19 @@ impl Faults {
         }
     }
 
-    /// Notes faults that were found under a key of a caller's own, which may hold dots.
+    /// Notes faults that were found under a key of a caller's own, which may hold dots. One that holds a card number is not repeated.
     pub fn nest_key(&mut self, key: &str, faults: Vec<Fault>) {
         for mut fault in faults {
-            fault.path.insert(0, key.to_owned());
+            if !holds_card_number(key) {
+                fault.path.insert(0, key.to_owned());
+            }
             self.0.push(fault);
         }
     }
 
-    /// Notes a fault where a text is shorter or longer than it may be. Length is counted in characters.
-    pub fn length(&mut self, path: &str, text: &str, allowed: std::ops::RangeInclusive<usize>) {
+    /// Notes a fault where a text can't be kept: it is shorter or longer than it may be, counted in characters, or holds a card number. Each text
+    /// of a caller's is read by this.
+    pub fn text(&mut self, path: &str, text: &str, allowed: std::ops::RangeInclusive<usize>) {
         let length = text.chars().count();
         if !allowed.contains(&length) {
             let (least, most) = (allowed.start(), allowed.end());
@@ -51,6 +60,9 @@ impl Faults {
         if text.contains('\0') {
             // PostgreSQL's text can't hold it.
             self.add(path, "holds a NUL character");
+        }
+        if holds_card_number(text) {
+            self.add(path, CARD_NUMBER);
         }
     }
 

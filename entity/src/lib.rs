@@ -9,6 +9,7 @@
 //! | [`money`] | amounts, currencies, and that the two never mix |
 //! | [`metadata`] | free-form pairs that a caller may leave with us |
 //! | [`fault`] | what is wrong with which field of an input |
+//! | [`card`] | whether a text holds a card number, which none may |
 //! | [`cart`] | what a cart may be, what it costs, and its digest |
 //! | [`owner`] | whose an order is, and how many orders they have |
 //! | [`order`] | an order and its life |
@@ -31,6 +32,7 @@
 pub mod anonymous_token;
 pub mod attempt;
 pub mod capability;
+pub mod card;
 pub mod cart;
 pub mod event;
 pub mod fault;

@@ -30,8 +30,8 @@ impl Metadata {
         }
         for (key, value) in &pairs {
             let mut of_pair = Faults::default();
-            of_pair.length("key", key, KEY_CHARACTERS);
-            of_pair.length("value", value, VALUE_CHARACTERS);
+            of_pair.text("key", key, KEY_CHARACTERS);
+            of_pair.text("value", value, VALUE_CHARACTERS);
             if let Err(found) = of_pair.or(Some(())) {
                 faults.nest_key(key, found);
             }

@@ -25,7 +25,7 @@ impl Owner {
     /// An owner with an id of 1 to 255 characters.
     pub fn new(kind: OwnerKind, id: String) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
-        faults.length("id", &id, 1..=255);
+        faults.text("id", &id, 1..=255);
         faults.or(Some(Self { kind, id }))
     }
 }

@@ -28,9 +28,9 @@ use crate::{
 pub struct AttemptToPayForOrderInput {
     /// The order's id (ord_…).
     order_id: ID,
-    /// By name; the server's default one where none is given.
+    /// By name, 1 to 50 characters; the server's default one where none is given.
     provider: Option<String>,
-    /// Where the shopper goes afterwards; its origin must be configured.
+    /// Where the shopper goes afterwards, up to 2000 characters; its origin must be configured.
     return_url: Option<String>,
     /// What the shopper was shown. A different amount due is a problem, not a surprise on the card.
     expected_amount: Option<MoneyInput>,
@@ -44,10 +44,16 @@ impl AttemptToPayForOrderInput {
     pub fn read(self) -> Read<AttemptToPay> {
         let mut faults = Faults::default();
         let order_id = faults.take("orderId", self.order_id.parse());
+        if let Some(provider) = &self.provider {
+            faults.text("provider", provider, 1..=50);
+        }
+        if let Some(address) = &self.return_url {
+            faults.text("returnUrl", address, 1..=2000);
+        }
         let not_an_address = "is not an address such as https://shop.example/paid";
         let return_url = self.return_url.map(|text| faults.take("returnUrl", text.parse().map_err(|_| not_an_address)));
         let expected_amount = self.expected_amount.map(|amount| amount.read(&mut faults, "expectedAmount"));
-        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
+        faults.text("idempotencyKey", &self.idempotency_key, 1..=255);
         let lock_token = lock_token(&mut faults, self.lock_token);
         let request = order_id.map(|order_id| AttemptToPay {
             order_id,
@@ -93,9 +99,9 @@ pub struct UpdateAttemptToPayInput {
 impl UpdateAttemptToPayInput {
     pub fn read(self) -> Read<Reported> {
         let mut faults = Faults::default();
-        faults.length("attemptExternalId", &self.attempt_external_id, 1..=255);
+        faults.text("attemptExternalId", &self.attempt_external_id, 1..=255);
         if let Some(event_id) = &self.event_id {
-            faults.length("eventId", event_id, 1..=255);
+            faults.text("eventId", event_id, 1..=255);
         }
         let occurred_at = self.occurred_at.map(|at| at.read(&mut faults, "occurredAt"));
         let words = Report(self.words(occurred_at.flatten()));
@@ -106,8 +112,8 @@ impl UpdateAttemptToPayInput {
         let currency: Option<Currency> = faults.take("currency", self.currency.0.parse());
         let amount = currency.and_then(|currency| amount(&mut faults, "totalAmount", &self.total_amount, currency));
         let failure = self.failure.map(|failure| {
-            faults.length("failure.code", &failure.code, 1..=255);
-            faults.length("failure.message", &failure.message, 0..=1000);
+            faults.text("failure.code", &failure.code, 1..=255);
+            faults.text("failure.message", &failure.message, 0..=1000);
             Declined { code: failure.code, message: failure.message, decline: None }
         });
         let lock_token = lock_token(&mut faults, self.lock_token);

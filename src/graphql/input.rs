@@ -21,14 +21,14 @@ pub fn id<T: FromStr<Err = IdError>>(name: &str, id: &ID) -> Read<T> {
 /// The text in one argument, of so many characters.
 pub fn text(name: &str, text: String, characters: RangeInclusive<usize>) -> Read<String> {
     let mut faults = Faults::default();
-    faults.length(name, &text, characters);
+    faults.text(name, &text, characters);
     faults.or(Some(text))
 }
 
 /// The owner with the id in one argument, of 1 to 255 characters (rule O1).
 pub fn owner(name: &str, kind: OwnerKind, id: &ID) -> Read<Owner> {
     let mut faults = Faults::default();
-    faults.length(name, id, 1..=255);
+    faults.text(name, id, 1..=255);
     let owner = Owner { kind, id: id.to_string() };
     faults.or(Some(owner))
 }

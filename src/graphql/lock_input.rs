@@ -45,7 +45,7 @@ impl LockPaymentsInput {
             each.map(|(index, id)| faults.take(&format!("paymentIds.{index}"), id.parse())).collect();
         let ttl = ttl(&mut faults, self.ttl_seconds);
         if let Some(purpose) = &self.purpose {
-            faults.length("purpose", purpose, 1..=255);
+            faults.text("purpose", purpose, 1..=255);
         }
         if let Some(versions) = &self.expected_versions {
             check_versions(&mut faults, &self.payment_ids, versions);

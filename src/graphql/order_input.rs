@@ -49,7 +49,7 @@ impl CreateOrderInput {
         let owner = owner.map_err(|found| faults.nest("owner", found)).ok();
         let cart = self.cart.read().map_err(|found| faults.nest("cart", found)).ok();
         let metadata = self.metadata.unwrap_or_default().read(&mut faults, "metadata");
-        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
+        faults.text("idempotencyKey", &self.idempotency_key, 1..=255);
         let new = (|| Some(NewOrder { owner: owner?, cart: cart?, metadata: metadata? }))();
         faults.or(new)
     }
@@ -94,7 +94,7 @@ impl CancelOrderInput {
         let mut faults = Faults::default();
         let order_id = faults.take("orderId", self.order_id.parse());
         if let Some(reason) = &self.reason {
-            faults.length("reason", reason, 0..=500);
+            faults.text("reason", reason, 0..=500);
         }
         let lock_token = lock_token(&mut faults, self.lock_token);
         let Self { reason, expected_version, .. } = self;
@@ -117,8 +117,8 @@ pub struct ClaimAnonymousOrdersInput {
 impl ClaimAnonymousOrdersInput {
     pub fn read(self) -> Read<Claim> {
         let mut faults = Faults::default();
-        faults.length("anonymousUserId", &self.anonymous_user_id, 1..=255);
-        faults.length("userId", &self.user_id, 1..=255);
+        faults.text("anonymousUserId", &self.anonymous_user_id, 1..=255);
+        faults.text("userId", &self.user_id, 1..=255);
         let (anonymous_id, user_id) = (self.anonymous_user_id.0, self.user_id.0);
         faults.or(Some(Claim { anonymous_id, user_id, dry_run: self.dry_run.unwrap_or_default() }))
     }

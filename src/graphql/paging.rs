@@ -34,7 +34,7 @@ pub fn filter_of(filter: Option<OrderFilter>) -> Result<Filter, Problem> {
     let OrderFilter { status, created_from, created_to, number } = filter.unwrap_or_default();
     let mut faults = Faults::default();
     if let Some(number) = &number {
-        faults.length("filter.number", number, 1..=32);
+        faults.text("filter.number", number, 1..=32);
     }
     let statuses = status.map(|statuses| statuses.into_iter().map(Into::into).collect());
     let created_from = created_from.and_then(|from| from.read(&mut faults, "filter.createdFrom"));

@@ -41,11 +41,11 @@ impl CreatePaymentInput {
     pub fn read(self) -> Read<NewPayment> {
         let mut faults = Faults::default();
         let order_id = faults.take("orderId", self.order_id.parse());
-        faults.length("provider", &self.provider, 1..=50);
+        faults.text("provider", &self.provider, 1..=50);
         let amount = self.amount.read_above_zero(&mut faults, "amount");
         let method_token = MethodToken(self.method_token.read(&mut faults, "methodToken"));
         let display = self.display.unwrap_or_default().read(&mut faults, "display");
-        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
+        faults.text("idempotencyKey", &self.idempotency_key, 1..=255);
         let Self { provider, .. } = self;
         let new =
             || Some(NewPayment { order_id: order_id?, provider, amount: amount?, method_token, display: display? });

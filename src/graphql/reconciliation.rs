@@ -232,7 +232,7 @@ impl ResolveReconciliationCaseInput {
     pub fn read(self) -> Read<Decision> {
         let mut faults = Faults::default();
         let case_id = faults.take("caseId", self.case_id.parse());
-        faults.length("evidence", &self.evidence, EVIDENCE);
+        faults.text("evidence", &self.evidence, EVIDENCE);
         let (resolution, evidence) = (self.resolution.into(), self.evidence);
         faults.or(case_id.map(|case_id| Decision { case_id, resolution, evidence }))
     }

@@ -14,7 +14,7 @@ pub struct TokenText(String);
 impl TokenText {
     /// The text; what is wrong with it is noted at this path.
     pub fn read(self, faults: &mut Faults, path: &str) -> String {
-        faults.length(path, &self.0, 1..=255);
+        faults.text(path, &self.0, 1..=255);
         self.0
     }
 }

@@ -61,7 +61,7 @@ impl RevokeAnonymousTokensInput {
 
 /// An id that may stand in a token, or a fault.
 fn subject(faults: &mut Faults, ID(id): ID) -> String {
-    faults.length("anonymousUserId", &id, 1..=255);
+    faults.text("anonymousUserId", &id, 1..=255);
     if id.contains(|character: char| character.is_control() && character != '\0') {
         faults.add("anonymousUserId", "holds a control character");
     }

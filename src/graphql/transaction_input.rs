@@ -51,7 +51,7 @@ impl TransactionInput {
         let payment_id = faults.take("paymentId", self.payment_id.parse());
         let amount = self.amount.read_above_zero(&mut faults, "amount");
         let parent = self.parent_transaction_id.map(|id| faults.take("parentTransactionId", id.parse()));
-        faults.length("idempotencyKey", &self.idempotency_key, 1..=255);
+        faults.text("idempotencyKey", &self.idempotency_key, 1..=255);
         let lock_token = lock_token(&mut faults, self.lock_token);
         let words = [
             ("source", &self.source),
@@ -60,7 +60,7 @@ impl TransactionInput {
         ];
         for (path, text) in words {
             if let Some(text) = text {
-                faults.length(path, text, 1..=255);
+                faults.text(path, text, 1..=255);
             }
         }
         if let Some(own @ ("server" | "provider")) = self.source.as_deref() {

@@ -15,6 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use entity::card::holds_card_number;
 use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
@@ -56,7 +57,7 @@ pub async fn post(
     };
     let body = body::read(body, face.traffic.body_bytes_of(caller.kind)).await?;
     let asked = parameters::in_body(&body).ok_or_else(unreadable)?;
-    let answer = answer(&face, caller, asked, |_| Ok(())).await?;
+    let answer = answer(&face, caller, asked, |_| None).await?;
     Ok(respond(media_type, &request_id(&id), answer))
 }
 
@@ -71,8 +72,8 @@ pub async fn get(
     let media_type = MediaType::accepted(&headers).ok_or_else(not_acceptable)?;
     let caller = access::caller(&face, peer, &headers).await?;
     let asked = parameters::in_address(&query.unwrap_or_default()).ok_or_else(unreadable)?;
-    let safe = |prepared: &Prepared| if prepared.is_mutation() { Err(post_instead()) } else { Ok(()) };
-    let answer = answer(&face, caller, asked, safe).await?;
+    let unsafe_here = |prepared: &Prepared| prepared.is_mutation().then(post_instead);
+    let answer = answer(&face, caller, asked, unsafe_here).await?;
     Ok(respond(media_type, &request_id(&id), answer))
 }
 
@@ -81,7 +82,7 @@ async fn answer(
     face: &Arc<Face>,
     caller: Caller,
     asked: Asked,
-    may_run: impl FnOnce(&Prepared) -> Result<(), Response>,
+    refused: impl FnOnce(&Prepared) -> Option<Response>,
 ) -> Result<Answer, Response> {
     let prepared = match face.schema.prepare(&caller, asked).await {
         Ok(prepared) => prepared,
@@ -90,7 +91,9 @@ async fn answer(
             return Ok(Answer::from_errors(vec![error]));
         }
     };
-    may_run(&prepared)?;
+    if let Some(refused) = refused(&prepared) {
+        return Err(refused);
+    }
     let class = if prepared.is_mutation() { Class::Mutation } else { Class::Query };
     let permit = face.admission.enter(&caller, class, prepared.cost()).map_err(|refused| refused.answer())?;
     execute(face, caller, prepared, permit).await
@@ -141,7 +144,10 @@ async fn execute(face: &Arc<Face>, caller: Caller, prepared: Prepared, permit: P
 /// Gives each error its code, and the id of its request.
 pub(super) fn name_errors(answer: &mut Answer, request_id: &str) {
     for error in &mut answer.errors {
-        // What the library says may quote the document, and that may be long.
+        // What the library says may quote the document: a card number is not repeated, and the rest may be long.
+        if holds_card_number(&error.message) {
+            error.message = "The request can't be run; it holds what looks like a card number.".into();
+        }
         let end = error.message.floor_char_boundary(MOST_MESSAGE_BYTES);
         error.message.truncate(end);
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);

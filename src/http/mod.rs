@@ -30,6 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use entity::card::holds_card_number;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     ServiceBuilderExt,
@@ -135,13 +136,14 @@ pub fn wrapped(routes: Router, wrapping: Wrapping) -> Router {
     routes.layer(layers)
 }
 
-/// A request may bring its id along, for logs that span several servers; one that would not look well in a log is replaced.
+/// A request may bring its id along, for logs that span several servers; one that would not look well in a log, or may be a card number, is replaced.
 async fn drop_strange_id(mut request: Request) -> Request {
     let is_plain = |id: &HeaderValue| {
         let mut bytes = id.as_bytes().iter();
         (1..=64).contains(&id.len()) && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
     };
-    if !request.headers().get_all(REQUEST_ID).iter().all(is_plain) {
+    let is_card = |id: &HeaderValue| id.to_str().is_ok_and(holds_card_number);
+    if !request.headers().get_all(REQUEST_ID).iter().all(|id| is_plain(id) && !is_card(id)) {
         request.headers_mut().remove(REQUEST_ID);
     }
     request
@@ -150,7 +152,8 @@ async fn drop_strange_id(mut request: Request) -> Request {
 fn span(request: &Request) -> tracing::Span {
     let id = request.extensions().get::<RequestId>().map(request_id).unwrap_or_default();
     // The path only: a query string may hold what is not for a log.
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    let path = Some(request.uri().path()).filter(|path| !holds_card_number(path)).unwrap_or("…");
+    tracing::info_span!("request", id, method = %request.method(), path)
 }
 
 fn tell<B>(response: &axum::http::Response<B>, latency: Duration, _: &tracing::Span) {
@@ -223,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_strange_request_id_is_replaced() {
         assert_eq!(refused(&"x".repeat(64)).await.0, "x".repeat(64));
-        for strange in ["", "a b", "a\tb", "<script>", &"x".repeat(65)] {
+        for strange in ["", "a b", "a\tb", "<script>", "4111111111111111", &"x".repeat(65)] {
             let (id, body) = refused(strange).await;
             assert_ne!(id, strange);
             assert_eq!(body["errors"][0]["extensions"]["requestId"], id);

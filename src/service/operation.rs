@@ -59,7 +59,7 @@ impl Key {
     /// A key of 1 to 255 characters. `input` is all that distinguishes one request from another.
     pub fn new(caller: &Caller, mutation: &'static str, key: &str, input: &[&str]) -> Result<Self, Problem> {
         let mut faults = Faults::default();
-        faults.length("idempotencyKey", key, 1..=255);
+        faults.text("idempotencyKey", key, 1..=255);
         faults.or(Some(()))?;
         let mut hash = Sha256::new();
         for part in input {

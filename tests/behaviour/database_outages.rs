@@ -21,7 +21,7 @@ use crate::support::{
     Actor, Database, Shop,
     cluster::Cluster,
     database::Look,
-    eventually,
+    eventually, is_discreet,
     mall::serve,
     outcome,
     proxy::{Proxy, Weather},
@@ -75,6 +75,7 @@ async fn asks(actor: &Actor, change: bool) -> String {
     };
     let sent = actor.sends(json!({ "query": document, "variables": variables }).to_string());
     let (_, answer) = timeout(LONGEST, sent).await.expect("it is answered in time");
+    is_discreet(&answer);
     outcome(&serde_json::from_str(&answer).expect("JSON"))
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use orderpay::sandbox::sign;
 use serde_json::{Value, json};
 
-use crate::support::{Database, Payment, Shop, cluster::Cluster, database::Look, disk::Disk, outcome, runtime, sums};
+use crate::support::{
+    Database, Payment, Shop, cluster::Cluster, database::Look, disk::Disk, is_discreet, outcome, runtime, sums,
+};
 
 /// An order with a cart that takes room: 500 lines, of which no two are alike.
 async fn makes_an_order(shop: &Shop) -> String {
@@ -15,7 +17,9 @@ async fn makes_an_order(shop: &Shop) -> String {
     let owner = shop.user("ada").as_owner();
     let cart = json!({ "currency": "EUR", "lines": lines });
     let input = json!({ "owner": owner, "cart": cart, "idempotencyKey": shop.fresh_key() });
-    outcome(&shop.checkout().tries("createOrder", input, "order { id }").await)
+    let answer = shop.checkout().tries("createOrder", input, "order { id }").await;
+    is_discreet(&answer.to_string());
+    outcome(&answer)
 }
 
 /// Makes orders until one is refused: how many were made, and the word that it was refused with.

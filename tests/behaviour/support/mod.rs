@@ -8,7 +8,9 @@ mod cases;
 pub mod cluster;
 pub mod database;
 pub mod dice;
+mod discretion;
 pub mod disk;
+pub mod forms;
 pub mod gate;
 pub mod identity;
 pub mod mall;
@@ -31,6 +33,7 @@ pub use self::{
     acts::{Attempt, Known, tea},
     books::{cents, charged, of_cents},
     database::{Database, Engine},
+    discretion::is_discreet,
     news::News,
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh, fresh_file, say, setting},
