@@ -19,7 +19,7 @@ pub fn tokens(document: &str, most: usize) -> usize {
 /// White space, commas and comments mean nothing.
 fn after_ignored(mut text: &str) -> &str {
     loop {
-        text = text.trim_start_matches(|of: char| matches!(of, '\u{feff}' | '\t' | ' ' | '\n' | '\r' | ','));
+        text = text.trim_start_matches(['\u{feff}', '\t', ' ', '\n', '\r', ',']);
         match text.strip_prefix('#') {
             Some(comment) => text = comment.find(['\n', '\r']).and_then(|end| comment.get(end..)).unwrap_or_default(),
             None => return text,
