@@ -7,6 +7,7 @@ fourth breaks it in one place. A good part of the values is such that it leads s
 """
 
 import json
+import math
 import random
 import re
 import sys
@@ -212,7 +213,7 @@ def main():
     operations = sorted((found.ok() for found in schema.get_all_operations()), key=lambda operation: bool(ENDS.search(operation.label)))
     answers = Answers(name, url, token[0] if token else None)
     rounds = max(1, int(examples) // ROUND)
-    each = max(4, int(examples) // rounds // len(operations))
+    each = max(4, math.ceil(int(examples) / rounds / len(operations)))
     for turn in range(int(number), int(number) + rounds):
         known = ids(url, service, f"{name}-{turn}")
         register(known)
