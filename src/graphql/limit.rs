@@ -13,7 +13,7 @@ pub struct Limits {
     pub tokens: usize,
     /// Fields within fields; those of the introspection are counted by themselves.
     pub depth: usize,
-    /// What reading it may cost, in points: see [`super::measure`].
+    /// What reading it may cost, in points: an object is one, a list counts twice, a page as often as it has places, a mutation is ten.
     pub cost: usize,
     /// Fields under another name than their own.
     pub aliases: usize,
