@@ -11,11 +11,16 @@ use serde::de::DeserializeOwned;
 use super::CallError;
 use crate::faults;
 
+/// How long a connection is kept that nothing is sent on.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A client that waits this long for a whole answer.
 pub fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
     Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout)
+        // Sooner than anybody closes a connection on which nothing comes: what is sent just then is lost, and is an unknown outcome.
+        .pool_idle_timeout(IDLE)
         // A provider that answers with a redirect is not the one that was configured.
         .redirect(reqwest::redirect::Policy::none())
         .build()

@@ -338,7 +338,8 @@ impl Shop {
 
 pub fn client() -> reqwest::Client {
     let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    client.build().expect("a client")
+    // A server closes a connection on which nothing comes for ten seconds; nothing is to be sent just then.
+    client.pool_idle_timeout(std::time::Duration::from_secs(5)).build().expect("a client")
 }
 
 /// Many requests of a test come from one caller and one address: nobody counts them, and carts may be long, unless a test sets a limit itself.
