@@ -7,13 +7,13 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_graphql::futures_util::stream::{self, StreamExt};
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, RequestExt};
+use futures_util::stream::{self, StreamExt};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
