@@ -259,9 +259,9 @@ async fn knocks_while_it_captures(shop: &Shop, payment: &Payment, more: Value) -
     knocks
 }
 
-// rule K7: the lock is taken for one second, and held for five
+// rule K7: the lock is taken for three seconds, and held for five
 async fn nobody_gets_in_while_the_server_waits_for_a_provider(shop: Shop) {
-    let shop = shop.second(&["--payment-lock-ttl=1s"]).await;
+    let shop = shop.second(&["--payment-lock-ttl=3s"]).await;
     let payment = shop.authorized().await;
 
     let knocks = knocks_while_it_captures(&shop, &payment, json!({})).await;
@@ -273,7 +273,7 @@ async fn nobody_gets_in_while_the_server_waits_for_a_provider(shop: Shop) {
 // rule K7: a caller's lock, of which less is left than the provider takes
 async fn nobody_gets_in_while_the_server_waits_for_a_provider_under_a_callers_lock(shop: Shop) {
     let payment = shop.authorized().await;
-    let locked = shop.checkout().locks(&[&payment], json!({ "ttlSeconds": 2 })).await;
+    let locked = shop.checkout().locks(&[&payment], json!({ "ttlSeconds": 3 })).await;
 
     let knocks = knocks_while_it_captures(&shop, &payment, json!({ "lockToken": locked["locks"][0]["token"] })).await;
 
