@@ -81,7 +81,39 @@ pub struct Model {
     pub cancel_reason: Option<String>,
 }
 
+/// All of an order but what may be long: its cart and its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub id: OrderId,
+    pub owner: Owner,
+    pub owner_sequence: i64,
+    pub number: String,
+    pub status: Status,
+    pub total: Money,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub paid_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+}
+
 impl Model {
+    pub fn head(&self) -> Head {
+        Head {
+            id: self.id,
+            owner: self.owner(),
+            owner_sequence: self.owner_sequence,
+            number: self.number.clone(),
+            status: self.status,
+            total: self.total(),
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            paid_at: self.paid_at,
+            cancelled_at: self.cancelled_at,
+        }
+    }
+
     pub fn owner(&self) -> Owner {
         Owner { kind: self.owner_kind, id: self.owner_id.clone() }
     }

@@ -22,7 +22,7 @@ use crate::{
     service::{
         attempt::{AttemptToPay, attempt_to_pay_for_order},
         order::{Cancellation, NewOrder, cancel_order, create_order},
-        order_list::{Filter, Part, get_orders},
+        order_list::{Filter, Part, Wanted, get_orders},
     },
 };
 
@@ -105,7 +105,7 @@ impl<'a> Demo<'a> {
 
     async fn has_orders(&self) -> Result<bool, Error> {
         let newest = Part::First { count: 1, after: None };
-        let page = get_orders(self.app, &self.checkout, Filter::default(), newest, false).await?;
+        let page = get_orders(self.app, &self.checkout, Filter::default(), newest, Wanted::default()).await?;
         Ok(!page.orders.is_empty())
     }
 

@@ -11,7 +11,7 @@ use super::{
     payment::Payment,
     provider_failure::ProviderFailure,
     scalar::Instant,
-    walk::{Walked, at_hand, leaf},
+    walk::{Displayed, Walked, at_hand, choice},
 };
 use crate::error::Error;
 
@@ -53,7 +53,7 @@ impl PaymentAttemptStatus {
     }
 }
 
-leaf!(PaymentAttemptStatus, |it| async_graphql::resolver_utils::enum_value(*it));
+choice!(PaymentAttemptStatus);
 
 /// One session at a provider, for the amount that was due when it was started.
 pub struct PaymentAttempt(pub Model);
@@ -81,7 +81,7 @@ impl PaymentAttempt {
     async fn order(&self, ctx: &Context<'_>) -> Result<Walked<Order>, Failure> {
         let id = self.0.order_id;
         let row = loader(ctx).load_one(OrderOf(id)).await?.ok_or_else(|| Error::missing(id))?;
-        Ok(Walked(Order::new(row)))
+        Ok(Walked(Order::new(&row)))
     }
 
     /// The payment that its money goes into.
@@ -145,7 +145,7 @@ impl PaymentAttempt {
 }
 
 at_hand!(PaymentAttempt,
-    "id" => |it| it.0.id.to_string(),
+    "id" => |it| Displayed(it.0.id),
     "provider" => |it| it.0.provider,
     "externalId" => |it| it.0.external_id,
     "status" => |it| PaymentAttemptStatus::from(it.0.status),

@@ -183,7 +183,7 @@ impl UpdateAttemptToPayPayload {
         };
         Ok(Self {
             attempt: Some(Walked(PaymentAttempt(attempt))),
-            order: Some(Walked(Order::new(order))),
+            order: Some(Walked(Order::new(&order))),
             already_processed,
             problem: problem.map(Problem::from),
         })

@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_graphql::{
@@ -17,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::{
     limit::{Limit, Limits},
     measure::{Tally, measure},
+    shape::Shape,
     token_count::tokens,
     view::View,
 };
@@ -47,6 +51,9 @@ pub struct Named {
 #[derive(Debug)]
 pub struct Document {
     pub parsed: ExecutableDocument,
+    pub shape: Shape,
+    /// Whether it was executed without an error, and so is valid.
+    is_valid: AtomicBool,
     tokens: usize,
     measures: Mutex<Vec<Measure>>,
 }
@@ -68,7 +75,18 @@ impl Document {
             message: "The document is not GraphQL, from the location on.".into(),
             ..ServerError::from(error)
         })?;
-        Ok(Self { parsed, tokens: tokens + COVER, measures: Mutex::default() })
+        let (shape, is_valid) = (Shape::of(&parsed), AtomicBool::new(false));
+        Ok(Self { parsed, shape, is_valid, tokens: tokens + COVER, measures: Mutex::default() })
+    }
+
+    /// Whether it need not be validated with these variables, because it was before.
+    pub fn is_proven(&self, variables: &Variables) -> bool {
+        self.shape.is_plain && self.is_valid.load(Ordering::Relaxed) && Shape::fits(&self.parsed, variables)
+    }
+
+    /// Notes that it was executed without an error.
+    pub fn was_valid(&self) {
+        self.is_valid.store(true, Ordering::Relaxed);
     }
 
     /// What was counted of an operation for callers who see this.

@@ -10,6 +10,7 @@ mod context;
 mod document;
 mod failure;
 mod input;
+mod json;
 mod limit;
 mod loader;
 mod lock;
@@ -30,6 +31,7 @@ mod query;
 mod reconciliation;
 mod request;
 mod scalar;
+mod shape;
 mod subscription;
 mod summary;
 #[cfg(test)]
@@ -47,7 +49,7 @@ mod walk;
 use std::sync::Arc;
 
 use async_graphql::{
-    Request, Response, ServerError, Value,
+    Request, Response, ServerError, ValidationMode, Value,
     dataloader::{DataLoader, HashMapCache},
     futures_util::stream::{BoxStream, StreamExt},
     value,
@@ -59,10 +61,12 @@ use self::{
     document::Documents,
     loader::{Batch, NextTurn, WhileAskedFor},
     view::{Eyes, View, Views},
+    walk::AsJson,
 };
 pub use self::{
     document::{Named, Trusted, Untrusted},
     failure::UNAVAILABLE,
+    json::response as to_json,
     limit::Limits,
     request::{Asked, Prepared},
 };
@@ -87,7 +91,9 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Schema {
     app: Arc<App>,
-    schema: async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>,
+    schema: Executor,
+    /// The same, for documents that are known to be valid: it does not validate them again.
+    trusting: Executor,
     asking: Arc<Asking>,
 }
 
@@ -108,7 +114,8 @@ impl Schema {
         let documents = Documents::new(limits, trusted);
         let asking = Asking { limits, introspection, documents, views: Views::default() };
         let schema = builder().data(Arc::clone(&app)).data(turns).finish();
-        Self { schema, app, asking: Arc::new(asking) }
+        let trusting = builder().data(Arc::clone(&app)).validation_mode(ValidationMode::Fast).finish();
+        Self { schema, trusting, app, asking: Arc::new(asking) }
     }
 
     /// Makes a request of a caller ready to be executed, or says why it isn't.
@@ -147,10 +154,21 @@ impl Schema {
 
     /// Answers one request of a caller. Loaders are made anew for each: no batching across callers, and no row that is older than the request.
     /// Between one mutation of a request and the next nothing is kept.
+    ///
+    /// Parts of the answer may be JSON already: it leaves through [`to_json`] and no other way.
     pub async fn execute(&self, caller: Caller, prepared: Prepared) -> Response {
         let (loader, _batches_end_with_it) = self.loader(!prepared.is_mutation());
         let cost = self.cost(&prepared);
-        let answer = self.schema.execute(prepared.into_request().data(caller).data(loader)).await;
+        let document = prepared.document();
+        let executor = if prepared.is_proven() { &self.trusting } else { &self.schema };
+        let mut request = prepared.into_request().data(caller).data(loader);
+        if document.shape.keys_are_unique {
+            request = request.data(AsJson);
+        }
+        let answer = executor.execute(request).await;
+        if answer.is_ok() {
+            document.was_valid();
+        }
         answer.extension("cost", cost)
     }
 
@@ -178,6 +196,8 @@ impl Schema {
         (loader, batches_end_with_it)
     }
 }
+
+type Executor = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 fn builder() -> async_graphql::SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription> {
     async_graphql::Schema::build(query::Query, mutation::Mutation, subscription::Subscription).disable_suggestions()

@@ -1,33 +1,45 @@
 //! Money as the API shows it.
 
-use async_graphql::{InputObject, SimpleObject};
+use async_graphql::{InputObject, Object};
 use entity::{fault::Faults, money};
 
 use super::{
     scalar::{CurrencyCode, Decimal},
-    walk::at_hand,
+    walk::{Displayed, at_hand},
 };
 
 /// An amount of one currency.
-#[derive(Clone, Debug, SimpleObject)]
-pub struct Money {
+#[derive(Clone, Copy, Debug)]
+pub struct Money(money::Money);
+
+/// An amount of one currency.
+#[Object]
+impl Money {
     /// With exactly the currency's decimal places: "12.50" EUR, "1250" JPY, "1.000" KWD.
-    amount: Decimal,
+    async fn amount(&self) -> Decimal {
+        self.0.into()
+    }
+
     /// The currency that it is in.
-    currency: CurrencyCode,
+    async fn currency(&self) -> CurrencyCode {
+        self.0.currency().into()
+    }
+
     /// The same amount in the currency's smallest unit, as a string: 12.50 EUR is "1250", 1250 JPY is "1250".
-    minor_units: String,
+    async fn minor_units(&self) -> String {
+        self.0.minor().to_string()
+    }
 }
 
 at_hand!(Money,
-    "amount" => |it| it.amount,
-    "currency" => |it| it.currency,
-    "minorUnits" => |it| it.minor_units,
+    "amount" => |it| Displayed(it.0.to_decimal()),
+    "currency" => |it| it.0.currency().code(),
+    "minorUnits" => |it| Displayed(it.0.minor()),
 );
 
 impl From<money::Money> for Money {
     fn from(money: money::Money) -> Self {
-        Self { amount: money.into(), currency: money.currency().into(), minor_units: money.minor().to_string() }
+        Self(money)
     }
 }
 

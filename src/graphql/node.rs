@@ -33,7 +33,7 @@ pub async fn find(ctx: &Context<'_>, id: ID) -> Result<Option<Node>, Failure> {
     match id.split_once('_').map(|(prefix, _)| prefix) {
         Some("ord") => {
             let row = order::find(app, caller, input::id("id", &id)?).await?;
-            Ok(row.map(|row| Node::Order(Order::new(row))))
+            Ok(row.map(|row| Node::Order(Order::new(&row))))
         }
         Some("pay") => {
             let booked = payment::find(app, caller, input::id("id", &id)?).await?;

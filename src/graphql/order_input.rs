@@ -151,7 +151,7 @@ pub struct OrderPayload {
 impl OrderPayload {
     pub fn of(given: Result<Model, Error>) -> Result<Self, Failure> {
         let (row, problem) = part(given)?;
-        Ok(Self { order: row.map(|row| Walked(Order::new(row))), problem: problem.map(Problem::from) })
+        Ok(Self { order: row.map(|row| Walked(Order::new(&row))), problem: problem.map(Problem::from) })
     }
 }
 

@@ -1,17 +1,17 @@
 //! Connections of orders: the arguments of a list, and its pages.
 
-use async_graphql::{Context, InputObject, SimpleObject};
+use async_graphql::{Context, InputObject, Lookahead, SimpleObject};
 use entity::fault::Faults;
 
 use super::{
     failure::Failure,
-    order::{Order, OrderStatus},
+    order::{self, Order, OrderStatus},
     scalar::Instant,
     walk::{Walked, at_hand},
 };
 use crate::{
     error::Problem,
-    service::order_list::{Filter, MOST_PER_PAGE, Page, Part},
+    service::order_list::{Filter, MOST_PER_PAGE, Page, Part, Wanted},
 };
 
 const USUAL_PAGE: u32 = 20;
@@ -157,21 +157,25 @@ impl PageInfo {
     }
 }
 
-/// Whether the selection asks for how many there are, which a filtered list has to count.
-pub fn counts(ctx: &Context<'_>) -> bool {
+/// What the selection asks for of a page and its orders.
+pub fn wanted(ctx: &Context<'_>) -> Wanted {
     let selected = ctx.look_ahead();
-    selected.field("totalCount").exists() || selected.field("pageCount").exists()
+    let total = selected.field("totalCount").exists() || selected.field("pageCount").exists();
+    Wanted { total, ..order::wanted(&orders(&selected)) }
+}
+
+/// What is selected of the orders of a page, each way that leads to them.
+fn orders<'a>(page: &Lookahead<'a>) -> [Lookahead<'a>; 2] {
+    [page.field("nodes"), page.field("edges").field("node")]
 }
 
 /// A page with all that is selected under it.
 pub async fn connection(ctx: &Context<'_>, page: Page) -> Result<Walked<OrderConnection>, Failure> {
-    let cursors: Vec<String> = page.orders.iter().map(|order| page.cursor(order)).collect();
+    let cursors: Vec<String> = page.orders.iter().map(|order| page.cursor(order.head.id)).collect();
     let total = page.total.unwrap_or_default();
     let per_page = u64::from(page.per_page);
     let page_info = PageInfo::of(page.has_next, page.has_previous, &cursors);
-    let selected = ctx.look_ahead();
-    let selected = [selected.field("nodes"), selected.field("edges").field("node")];
-    let nodes = Order::prefetched(ctx, page.orders, &selected).await?;
+    let nodes = Order::listed(ctx, page.orders, &orders(&ctx.look_ahead())).await?;
     let nodes: Vec<_> = nodes.into_iter().map(Walked).collect();
     let edges = cursors.into_iter().zip(nodes.iter().cloned());
     Ok(Walked(OrderConnection {

@@ -16,7 +16,7 @@ use super::{
     summary::PaymentSummary,
     transaction::PaymentTransaction,
     visible,
-    walk::{Walked, at_hand, leaf},
+    walk::{Displayed, Walked, at_hand, choice},
 };
 use crate::{auth::Scope, error::Error, service::payment::Booked};
 
@@ -30,20 +30,20 @@ pub enum PaymentStatus {
     Archived,
 }
 
-leaf!(PaymentStatus, |it| async_graphql::resolver_utils::enum_value(*it));
+choice!(PaymentStatus);
 
 /// One payment method's share of an order.
 pub struct Payment(Arc<Booked>);
 
-impl Payment {
-    pub fn new(booked: Arc<Booked>) -> Self {
+impl From<Arc<Booked>> for Payment {
+    fn from(booked: Arc<Booked>) -> Self {
         Self(booked)
     }
 }
 
 impl From<Booked> for Payment {
     fn from(booked: Booked) -> Self {
-        Self::new(Arc::new(booked))
+        Self(Arc::new(booked))
     }
 }
 
@@ -59,7 +59,7 @@ impl Payment {
     async fn order(&self, ctx: &Context<'_>) -> Result<Walked<Order>, Failure> {
         let id = self.0.payment.order_id;
         let row = loader(ctx).load_one(OrderOf(id)).await?.ok_or_else(|| Error::missing(id))?;
-        Ok(Walked(Order::new(row)))
+        Ok(Walked(Order::new(&row)))
     }
 
     /// Who moves the money.
@@ -118,7 +118,7 @@ impl Payment {
 }
 
 at_hand!(Payment,
-    "id" => |it| it.0.payment.id.to_string(),
+    "id" => |it| Displayed(it.0.payment.id),
     "provider" => |it| it.0.payment.provider,
     "status" => |it| PaymentStatus::from(it.0.payment.status),
     "amount" => |it| Money::from(it.0.payment.amount()),

@@ -3,7 +3,7 @@
 use async_graphql::{Enum, SimpleObject};
 use entity::transaction;
 
-use super::walk::{at_hand, leaf};
+use super::walk::{at_hand, choice};
 
 /// Whether a declined payment may be tried again with the same method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -15,7 +15,7 @@ pub enum DeclineKind {
     Hard,
 }
 
-leaf!(DeclineKind, |it| async_graphql::resolver_utils::enum_value(*it));
+choice!(DeclineKind);
 
 /// Why something failed, in the provider's words.
 #[derive(SimpleObject)]

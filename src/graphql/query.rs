@@ -11,7 +11,7 @@ use super::{
     node::{self, Node},
     operation::Operation,
     order::Order,
-    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
+    paging::{OrderConnection, OrderFilter, PageArguments, connection, filter_of, wanted},
     payment::Payment,
     problem::Problem,
     reconciliation::{ReconciliationCaseConnection, ReconciliationState, cases},
@@ -80,7 +80,7 @@ impl Query {
         let id = input::id("orderId", &order_id);
         let found = order::get_order_to_pay(app(ctx), caller(ctx), id).await;
         let (row, problem) = part(found)?;
-        let order = row.map(|row| Walked(Order::new(row)));
+        let order = row.map(|row| Walked(Order::new(&row)));
         Ok(OrderToPayPayload { order, problem: problem.map(Problem::from) })
     }
 
@@ -101,7 +101,7 @@ impl Query {
         let owner = input::owner("userId", OwnerKind::User, &user_id)?;
         let part = PageArguments { first, after, last, before, page }.part()?;
         let page =
-            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, counts(ctx)).await?;
+            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, wanted(ctx)).await?;
         connection(ctx, page).await
     }
 
@@ -122,7 +122,7 @@ impl Query {
         let owner = input::owner("anonymousUserId", OwnerKind::Anonymous, &anonymous_user_id)?;
         let part = PageArguments { first, after, last, before, page }.part()?;
         let page =
-            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, counts(ctx)).await?;
+            order_list::get_owner_orders(app(ctx), caller(ctx), owner, filter_of(filter)?, part, wanted(ctx)).await?;
         connection(ctx, page).await
     }
 
@@ -138,7 +138,7 @@ impl Query {
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
     ) -> Result<Walked<OrderConnection>, Failure> {
         let part = PageArguments { first, after, last, before, page: None }.part()?;
-        let page = order_list::get_orders(app(ctx), caller(ctx), filter_of(filter)?, part, counts(ctx)).await?;
+        let page = order_list::get_orders(app(ctx), caller(ctx), filter_of(filter)?, part, wanted(ctx)).await?;
         connection(ctx, page).await
     }
 

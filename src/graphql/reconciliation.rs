@@ -120,7 +120,7 @@ impl ReconciliationCase {
     async fn payment(&self, ctx: &Context<'_>) -> Result<Walked<Payment>, Failure> {
         let id = self.0.payment_id;
         let booked = loader(ctx).load_one(PaymentOf(id)).await?.ok_or_else(|| Error::missing(id))?;
-        Ok(Walked(Payment::new(booked)))
+        Ok(Walked(Payment::from(booked)))
     }
 
     /// The attempt whose session it is about; null where it is about a transaction.

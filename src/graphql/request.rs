@@ -27,6 +27,8 @@ pub struct Prepared {
     request: Request,
     kind: Option<OperationType>,
     cost: usize,
+    document: Arc<Document>,
+    is_proven: bool,
 }
 
 impl Prepared {
@@ -59,11 +61,21 @@ impl Prepared {
             }
         }
         let kind = operation.map(|operation| operation.ty);
+        let is_proven = document.is_proven(&variables);
         let mut request = Request::new("").variables(variables);
         request.set_parsed_query(document.parsed.clone());
         request.operation_name = asked.operation_name;
         let request = if introspection { request } else { request.disable_introspection() };
-        Ok(Self { request, kind, cost })
+        Ok(Self { request, kind, cost, document, is_proven })
+    }
+
+    /// Whether its document was found valid before, and would be so again with these variables.
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    pub(super) fn document(&self) -> Arc<Document> {
+        Arc::clone(&self.document)
     }
 
     /// Whether it changes something, so that it has to run to its end even if nobody waits for the answer.

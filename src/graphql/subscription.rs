@@ -102,7 +102,7 @@ impl Watched for OrderId {
     }
 
     async fn find(self, app: &App, caller: &Caller) -> Result<Option<Self::Shown>, Error> {
-        Ok(order::find(app, caller, self).await?.map(|row| Walked(Order::new(row))))
+        Ok(order::find(app, caller, self).await?.map(|row| Walked(Order::new(&row))))
     }
 }
 

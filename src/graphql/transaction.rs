@@ -10,7 +10,7 @@ use super::{
     money::Money,
     provider_failure::ProviderFailure,
     scalar::Instant,
-    walk::{Walked, at_hand, leaf},
+    walk::{Displayed, Walked, at_hand, choice},
 };
 use crate::error::Error;
 
@@ -68,9 +68,9 @@ pub enum TransactionManagementState {
     AutomaticReversalNotAllowed,
 }
 
-leaf!(TransactionKind, |it| async_graphql::resolver_utils::enum_value(*it));
-leaf!(TransactionStatus, |it| async_graphql::resolver_utils::enum_value(*it));
-leaf!(TransactionManagementState, |it| async_graphql::resolver_utils::enum_value(*it));
+choice!(TransactionKind);
+choice!(TransactionStatus);
+choice!(TransactionManagementState);
 
 /// One thing that was asked of a provider for a payment, and what it said.
 pub struct PaymentTransaction {
@@ -172,7 +172,7 @@ impl PaymentTransaction {
 }
 
 at_hand!(PaymentTransaction,
-    "id" => |it| it.row.id.to_string(),
+    "id" => |it| Displayed(it.row.id),
     "kind" => |it| TransactionKind::from(it.row.kind),
     "status" => |it| TransactionStatus::from(it.row.status),
     "managementState" => |it| it.row.management_state.map(TransactionManagementState::from),

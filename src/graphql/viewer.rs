@@ -5,7 +5,7 @@ use async_graphql::{Context, Enum, ID, Object};
 use super::{
     context::app,
     failure::Failure,
-    paging::{OrderConnection, OrderFilter, PageArguments, connection, counts, filter_of},
+    paging::{OrderConnection, OrderFilter, PageArguments, connection, filter_of, wanted},
     walk::Walked,
 };
 use crate::{
@@ -59,7 +59,7 @@ impl Viewer {
         #[graphql(desc = "Only these.")] filter: Option<OrderFilter>,
     ) -> Result<Walked<OrderConnection>, Failure> {
         let part = PageArguments { first, after, last, before, page }.part()?;
-        let page = order_list::get_own_orders(app(ctx), &self.0, filter_of(filter)?, part, counts(ctx)).await?;
+        let page = order_list::get_own_orders(app(ctx), &self.0, filter_of(filter)?, part, wanted(ctx)).await?;
         connection(ctx, page).await
     }
 }

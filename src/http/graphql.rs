@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    graphql::{Asked, Prepared, UNAVAILABLE},
+    graphql::{Asked, Prepared, UNAVAILABLE, to_json},
 };
 
 /// The longest message of an error.
@@ -166,16 +166,6 @@ fn respond(media_type: MediaType, request_id: &str, mut answer: Answer) -> Respo
         && answer.errors.iter().all(|error| error.path.is_empty());
     let is_refused = never_ran && media_type == MediaType::GraphqlResponse;
     let status = if is_refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let body = if never_ran {
-        serde_json::to_vec(&serde_json::json!({ "errors": answer.errors }))
-    } else {
-        serde_json::to_vec(&answer)
-    };
-    match body {
-        Ok(body) => (status, [(header::CONTENT_TYPE, media_type.content_type())], body).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "an answer can't be written");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
-        }
-    }
+    let body = to_json(&answer, !never_ran);
+    (status, [(header::CONTENT_TYPE, media_type.content_type())], body).into_response()
 }

@@ -345,7 +345,7 @@ async fn ask_if_too_much(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let taken = payments::ledger(row.tx, order.id).await?.summary(order)?.total_ever_captured;
+    let taken = payments::ledger(row.tx, order.id).await?.summary(order.total())?.total_ever_captured;
     match order.total().covers(taken)? {
         true => Ok(()),
         false => ask(row, current, Reason::PaidTwice, told, now).await,

@@ -200,7 +200,7 @@ async fn payable(tx: &WriteTransaction, order: &orders::Model, request: &Attempt
     if ledger.waits_for_a_charge() {
         return Err(Problem::OutcomeUnknown.into());
     }
-    let due = ledger.amount_due(order)?;
+    let due = ledger.amount_due(order.status, order.total())?;
     match request.expected_amount {
         Some(expected) if expected != due => Err(Problem::AmountDueChanged { expected, amount_due: due }.into()),
         _ if due.is_zero() => Err(Problem::NothingDue.into()),

@@ -231,7 +231,7 @@ async fn change_cart(app: &App, audience: &Audience, change: CartChange) -> Resu
     }
     let captured = match paid_in.payments.is_empty() {
         true => Money::zero(cart.currency()),
-        false => paid_in.summary(&order)?.captured,
+        false => paid_in.summary(order.total())?.captured,
     };
     if !cart.total().covers(captured)? {
         let why =
@@ -388,7 +388,7 @@ pub(super) async fn pay_if_covered(
     attempt_id: Option<AttemptId>,
     now: DateTime<Utc>,
 ) -> Result<Payable, Error> {
-    let captured = payment::ledger(tx, order.id).await?.summary(&order)?.captured;
+    let captured = payment::ledger(tx, order.id).await?.summary(order.total())?.captured;
     if !captured.covers(order.total())? {
         return Ok(Payable::NotCovered(captured));
     }

@@ -1,6 +1,6 @@
 //! Payments with their ledgers, read in one statement for however many orders (rule S8).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use entity::{
     id::{OrderId, PaymentId},
@@ -31,7 +31,7 @@ pub struct Booked {
 /// An order's payments, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    pub payments: Vec<Booked>,
+    pub payments: Vec<Arc<Booked>>,
 }
 
 impl Booked {
@@ -46,14 +46,14 @@ impl Booked {
 }
 
 impl Ledger {
-    /// The sum over all payments of the order (rule S6).
-    pub fn summary(&self, order: &order::Model) -> Result<PaymentSummary, Error> {
-        Ok(PaymentSummary::of(order.total(), &self.all_entries())?)
+    /// The sum over all payments of the order that costs this much (rule S6).
+    pub fn summary(&self, total: Money) -> Result<PaymentSummary, Error> {
+        Ok(PaymentSummary::of(total, &self.all_entries())?)
     }
 
     /// What is still to be committed to (rule S7).
-    pub fn amount_due(&self, order: &order::Model) -> Result<Money, Error> {
-        Ok(amount_due(order.status, order.total(), &self.active_entries())?)
+    pub fn amount_due(&self, status: order::Status, total: Money) -> Result<Money, Error> {
+        Ok(amount_due(status, total, &self.active_entries())?)
     }
 
     /// The transactions of the payments that still count towards the order.
@@ -93,7 +93,7 @@ impl Ledger {
 pub async fn ledgers(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderId, Ledger>, DbErr> {
     let mut ledgers: HashMap<OrderId, Ledger> = HashMap::new();
     for booked in read(db, Column::OrderId.is_in(orders.iter().copied())).await? {
-        ledgers.entry(booked.payment.order_id).or_default().payments.push(booked);
+        ledgers.entry(booked.payment.order_id).or_default().payments.push(Arc::new(booked));
     }
     Ok(ledgers)
 }
@@ -148,7 +148,7 @@ pub async fn ledger(db: &impl ConnectionTrait, order: OrderId) -> Result<Ledger,
 }
 
 /// One payment that the caller may see, or `None`: missing and foreign alike (rule A2).
-pub async fn find(app: &App, caller: &Caller, id: PaymentId) -> Result<Option<Booked>, Error> {
+pub async fn find(app: &App, caller: &Caller, id: PaymentId) -> Result<Option<Arc<Booked>>, Error> {
     let audience = caller.audience(Scope::OrdersRead)?;
     let query = Entity::find_by_id(id).join(JoinType::InnerJoin, order_of_payment());
     let Some(payment) = reached_by(query, &audience).one(app.db.read()).await? else { return Ok(None) };

@@ -202,7 +202,7 @@ pub(super) async fn mark_order(
         let held = lease::pass_if_mine(tx, booked.payment.id, token).await?;
         mark_unwanted(&held, &ledger, now).await?;
         intent::touch(tx, &booked.payment, now).await?;
-        marked.push(booked.payment);
+        marked.push(booked.payment.clone());
     }
     Ok(marked)
 }

@@ -235,7 +235,7 @@ async fn compare_money(
         // Refused once: whoever resolves the case decides, and not the next copy of the same report.
         return Ok(Effect::None);
     }
-    let due = payments::ledger(row.tx, order.id).await?.amount_due(&order)?;
+    let due = payments::ledger(row.tx, order.id).await?.amount_due(order.status, order.total())?;
     match judge(attempt, &order, due, told.amount) {
         None => accept(row, attempt, order, told.amount, now).await,
         Some(reason) => refuse(row, attempt, reason, told, now).await,

@@ -37,7 +37,8 @@ async fn statements(shop: &Shop, document: &str, first: i32) -> Vec<String> {
     quiet.user("ada").sees(document, json!({ "first": first })).await;
     let ran = quiet.statements();
     quiet.stop().await;
-    ran
+    // The server listens for changes all the while.
+    ran.into_iter().filter(|sql| !sql.contains("outbox")).collect()
 }
 
 /// What they read first, in place of their whole text.
@@ -156,8 +157,7 @@ async fn plans_are_ranges_of_the_index(shop: &Shop, pages: &[String]) {
     for page in pages {
         shop.forgets_statements();
         reads(shop, page).await;
-        let of_orders: Vec<String> =
-            shop.statements().into_iter().filter(|sql| sql.contains("FROM \"orders\"")).collect();
+        let of_orders: Vec<String> = shop.statements().into_iter().filter(|sql| sql.contains("FROM orders")).collect();
         assert!(!of_orders.is_empty(), "{page}");
         for sql in of_orders {
             assert!(!sql.contains("OFFSET"), "{sql}");
@@ -167,10 +167,9 @@ async fn plans_are_ranges_of_the_index(shop: &Shop, pages: &[String]) {
             } else {
                 plan.contains("(owner_kind=? AND owner_id=? AND owner_sequence")
             };
-            // Where a cursor stands is looked up by its order's id.
-            let finds_one = plan.starts_with("SEARCH") && plan.ends_with("(id=?)");
-            let walks = plan.contains("SCAN") || plan.contains("TEMP B-TREE");
-            assert!((jumps || finds_one) && !walks, "{page}: {sql}\n{plan}");
+            // Where a cursor stands is looked up by its order's id; and what was cut out is gone through, in the order in which it was.
+            let walks = plan.contains("SCAN orders") || plan.contains("TEMP B-TREE");
+            assert!(jumps && !walks, "{page}: {sql}\n{plan}");
         }
     }
 }
