@@ -12,7 +12,7 @@ use entity::{
     money::{Currency, Money},
 };
 
-use super::walk::leaf;
+use super::walk::{leaf, text};
 
 /// A decimal number as it is sent or shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +170,6 @@ impl ScalarType for Metadata {
 }
 
 leaf!(Decimal, |it| it.to_value());
-leaf!(CurrencyCode, |it| it.to_value());
+text!(CurrencyCode, |it| it.0.as_str());
 leaf!(Instant, |it| it.to_value());
 leaf!(Metadata, |it| it.to_value());
