@@ -52,7 +52,7 @@ impl Baskets {
 
 fn line(currency: Currency, dice: &mut Dice) -> Option<Line> {
     let (sku, name, price) = dice.among(&GOODS)?;
-    let quantity = i32::try_from(dice.weighed(&[(70, 1), (20, 2), (10, 3)]).copied()?).ok()?;
+    let quantity = *dice.weighed(&[(70, 1), (20, 2), (10, 3)])?;
     let unit_price = Money::new(*price, currency);
     Some(Line { sku: (*sku).into(), name: (*name).into(), quantity, unit_price, attributes: Metadata::default() })
 }
