@@ -105,7 +105,7 @@ mod tests {
             Value::Bytes(Some(vec![0, 255])),
             Value::Int(Some(-1)),
         ];
-        let rows = Rows { table: "t".into(), columns: vec![], values: vec![values.clone(), vec![Value::BigInt(None)]] };
+        let rows = Rows { table: "t".into(), columns: vec![], values: vec![values, vec![Value::BigInt(None)]] };
         assert_eq!(text(&rows).unwrap(), "a\\tb\\\\N\\nc\\r\t\\N\t\\\\x00ff\t-1\n\\N\n");
     }
 
