@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `check`, `schema`, `token` and `sandbox`.
+//! The command line: `serve`, `migrate`, `check`, `schema`, `token`, `sandbox` and `seed`.
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, LogFormat, Purpose, Settings},
     development, graphql,
+    seed::{self, Plan, progress::Progress},
     server::{self, Instruments, Running, ServerError, failed},
     service,
 };
@@ -69,6 +70,12 @@ pub enum Command {
     },
     /// Run the sandbox payment provider as a process of its own
     Sandbox,
+    /// Fill an empty database with the orders of two years, in every state, for benchmarks and trials
+    ///
+    /// It brings the schema up to date first, refuses a database that holds an order, and writes all or nothing. `orderpay check` finds nothing wrong
+    /// with what it wrote. Of the users, `whale` has the most orders, `regular-1` to `regular-1000` have 60 each, and `user-1` and so on share the
+    /// rest. The sandbox knows nothing of the payments: they are there to be read. Only the database's URL is needed.
+    Seed(Plan),
 }
 
 fn subject(text: &str) -> Result<String, &'static str> {
@@ -116,6 +123,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, ServerError> {
             let listening = |address| say(&format!("listening on http://{address}"));
             server::serve_sandbox(config, listening, stop_signal()?).await?;
         }
+        Command::Seed(plan) => seed(&checked(cli.settings, Purpose::Migrate)?, plan).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -182,6 +190,17 @@ fn print(text: &str) -> Result<(), ServerError> {
 async fn migrate(config: &Config) -> Result<(), ServerError> {
     let db = server::open_database(config, 1).await?;
     db.migrate().await.map_err(failed("the database can't be migrated"))?;
+    db.close().await.map_err(failed("the database can't be closed"))
+}
+
+/// The database is migrated as it is for serving; then it is filled.
+async fn seed(config: &Config, plan: Plan) -> Result<(), ServerError> {
+    let db = server::open_database(config, 1).await?;
+    db.migrate().await.map_err(failed("the database can't be migrated"))?;
+    let mut progress = Progress::of(plan.orders.into());
+    let written = seed::seed(&db, plan, |orders| progress.at(orders.into())).await;
+    drop(progress);
+    say(&written.map_err(failed("the database can't be filled"))?.to_string());
     db.close().await.map_err(failed("the database can't be closed"))
 }
 

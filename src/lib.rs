@@ -7,7 +7,8 @@
 //!
 //! Beside them: [`auth`] turns a token into a caller; [`provider`] is all that is known of payment providers; [`sandbox`] is a small payment provider
 //! of our own, which the rest reaches over HTTP only; the reconciler sees to what nobody has heard the end of; what was
-//! committed is told to who watches by [`service::change`]; [`config`] holds every setting; [`server`] puts it all together and runs it.
+//! committed is told to who watches by [`service::change`]; [`config`] holds every setting; [`server`] puts it all together and runs it; [`seed`]
+//! fills an empty database with a million orders.
 
 #![forbid(unsafe_code)]
 
@@ -26,5 +27,6 @@ pub mod provider;
 mod reconciler;
 pub mod sandbox;
 pub mod secret;
+pub mod seed;
 pub mod server;
 pub mod service;

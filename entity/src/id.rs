@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, DeriveValueType, TryFromU64};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{Builder, NoContext, Timestamp, Uuid};
 
 /// Why a text is not the id that was asked for. Its words are meant for the caller who sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,13 @@ macro_rules! id {
                 let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
                 let timestamp = Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos());
                 Self(Uuid::new_v7(timestamp))
+            }
+
+            /// The id of something that came to be at this instant, with these random bytes in it: the same again for the same. Whoever makes it sees
+            /// to it that they are not drawn twice.
+            pub fn drawn(at: DateTime<Utc>, random: [u8; 10]) -> Self {
+                let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+                Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
             }
 
             /// The sixteen bytes behind the prefix.
@@ -179,6 +186,16 @@ mod tests {
     fn ids_sort_by_the_instant_they_were_made_at() {
         let later = DateTime::UNIX_EPOCH + chrono::Duration::milliseconds(1);
         assert!(OrderId::new(DateTime::UNIX_EPOCH) < OrderId::new(later));
+    }
+
+    #[test]
+    fn an_id_with_drawn_bytes_is_as_any_other() {
+        let at = DateTime::UNIX_EPOCH + chrono::Duration::days(20_000);
+        let drawn = |random: u8| OrderId::drawn(at, [random; 10]);
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        assert_eq!(drawn(0xff).uuid().get_version_num(), 7);
+        assert_eq!(drawn(7).as_bytes()[..6], OrderId::new(at).as_bytes()[..6], "both begin with the instant");
     }
 
     proptest! {

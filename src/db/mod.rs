@@ -70,7 +70,7 @@ impl Database {
     }
 
     /// The same pool as SeaORM has it, without the limits on an answer: for what takes SeaORM's transactions only, and may take its time.
-    fn sea_orm(&self) -> DatabaseConnection {
+    pub(crate) fn sea_orm(&self) -> DatabaseConnection {
         match &self.reader.pool {
             Pool::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
             Pool::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),

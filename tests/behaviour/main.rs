@@ -74,6 +74,7 @@ mod reconciled_attempts;
 mod reconciliation;
 mod sandbox_methods;
 mod secrets;
+mod seeds;
 mod servers;
 mod slow_clients;
 mod sockets;
