@@ -12,11 +12,11 @@ use entity::{
     transaction::{Kind, ManagementState},
 };
 use sea_orm::{
-    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement, Value,
+    ActiveEnum, ColumnTrait, DbErr, EntityTrait, QueryFilter, Value,
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{lease::HeldLock, outbox};
+use super::{audit, lease::HeldLock, outbox};
 use crate::{
     db::WriteTransaction,
     error::Error,
@@ -64,10 +64,9 @@ pub(super) async fn write(
         now.into(),
     ];
     let sql = format!("{INSERT} WHERE {}", bound(intent.kind));
-    let statement = Statement::from_sql_and_values(held.tx().get_database_backend(), sql, values);
-    match held.tx().execute_raw(statement).await?.rows_affected() {
-        1 => Ok(id),
-        _ => Err(Error::Fault(format!("the database finds no room on {} for {intent:?}", held.payment_id()))),
+    match audit::insert_if(held.row(), &sql, values, now).await? {
+        true => Ok(id),
+        false => Err(Error::Fault(format!("the database finds no room on {} for {intent:?}", held.payment_id()))),
     }
 }
 
