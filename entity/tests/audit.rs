@@ -1,6 +1,6 @@
 //! A payment's chain of entries against whoever rewrites it (test G23).
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{

@@ -30,13 +30,14 @@ pub(super) async fn insert(row: &LockedRow<'_>, new: Model, now: DateTime<Utc>) 
     }
 }
 
-/// Writes a new transaction by a statement that looks whether it may be; gives whether it was.
+/// Writes a new transaction if it may be, and gives whether it was: `new` is what comes after the table's name, with its own conditions.
 pub(super) async fn insert_if<const N: usize>(
     row: &LockedRow<'_>,
-    sql: &str,
+    new: &str,
     values: [Value; N],
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
+    let sql = format!("INSERT INTO payment_transaction {new}");
     write(row, Statement::from_sql_and_values(row.tx.get_database_backend(), sql, values), now).await
 }
 

@@ -63,15 +63,15 @@ pub(super) async fn write(
         held.fencing_number().into(),
         now.into(),
     ];
-    let sql = format!("{INSERT} WHERE {}", bound(intent.kind));
-    match audit::insert_if(held.row(), &sql, values, now).await? {
+    let new = format!("{NEW} WHERE {}", bound(intent.kind));
+    match audit::insert_if(held.row(), &new, values, now).await? {
         true => Ok(id),
         false => Err(Error::Fault(format!("the database finds no room on {} for {intent:?}", held.payment_id()))),
     }
 }
 
-const INSERT: &str = "
-INSERT INTO payment_transaction (id, payment_id, kind, status, management_state, amount_minor, currency, parent_id, reference,
+const NEW: &str = "
+(id, payment_id, kind, status, management_state, amount_minor, currency, parent_id, reference,
     source, source_entity_type, source_entity_id, fencing_number, created_at, sends, sent_at)
 SELECT $1, $2, $3, 'SENT', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $13";
 

@@ -75,7 +75,7 @@ impl<'tx> HeldLock<'tx> {
     }
 
     /// The same lock, where what is done under it the server does of itself.
-    pub fn as_server(mut self) -> Self {
+    pub fn of_the_server(mut self) -> Self {
         self.row.by = Actor::SERVER;
         self
     }

@@ -93,7 +93,7 @@ fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
 async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let held = lease::hold(&tx, lease).await?.as_server();
+    let held = lease::hold(&tx, lease).await?.of_the_server();
     let payment = payments::by_id(&tx, payment.id).await?;
     let mut ledger = payments::transactions(&tx, payment.id).await?;
     let is_closed = is_closed(&payment, &order);
