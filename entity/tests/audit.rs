@@ -154,6 +154,19 @@ proptest! {
     }
 
     #[test]
+    fn what_is_written_anew_in_place_of_another_is_found_by_the_one_after(
+        chain in chains(2..8),
+        (standing, by) in (standings(), actors()),
+    ) {
+        for place in 0..chain.len() - 1 {
+            let mut rewritten = chain.clone();
+            let before = place.checked_sub(1).map(|before| chain[before].head());
+            rewritten[place] = Model::after(before.as_ref(), standing.clone(), by.clone(), at(-1));
+            prop_assert_eq!(verify(&rewritten), [Flaw::Altered { sequence: chain[place + 1].sequence }]);
+        }
+    }
+
+    #[test]
     fn what_is_taken_out_is_missed_whether_or_not_the_rest_is_renumbered(chain in chains(2..8)) {
         for place in 0..chain.len() - 1 {
             let mut cut = chain.clone();

@@ -46,8 +46,8 @@ pub(super) struct Lease {
     by: Actor,
 }
 
-/// A lock's row, locked in the database until the transaction ends: enough to record what a provider said.
-#[derive(Clone)]
+/// A lock's row, locked in the database until the transaction ends: enough to record what a provider said. Nobody else writes to the payment's audit
+/// trail meanwhile.
 pub(super) struct LockedRow<'tx> {
     pub tx: &'tx WriteTransaction,
     pub payment_id: PaymentId,

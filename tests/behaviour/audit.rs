@@ -14,7 +14,7 @@ on_each_database![
     what_a_person_decided_is_named_after_them,
     nobody_changes_or_deletes_an_entry,
     transactions_that_are_there_already_begin_a_trail,
-    payments_do_not_wait_for_each_others_trails,
+    trails_that_grow_side_by_side_stay_whole,
 ];
 
 /// A line for each entry about this payment.
@@ -166,8 +166,7 @@ async fn forgets_the_trail(shop: &Shop) {
     shop.plants("DELETE FROM seaql_migrations WHERE version = 'm20261122_000007_audit'").await;
 }
 
-/// Side by side, and each chain comes out whole: nothing but a payment's own lock is waited for.
-async fn payments_do_not_wait_for_each_others_trails(shop: Shop) {
+async fn trails_that_grow_side_by_side_stay_whole(shop: Shop) {
     let mut payments = vec![];
     for _ in 0..4 {
         payments.push(shop.payment("tok_ok").await);
