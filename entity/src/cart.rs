@@ -7,9 +7,9 @@ use std::fmt::{self, Write as _};
 
 use sea_orm::{DeriveValueType, FromJsonQueryResult};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
+    canonical::Canonical,
     fault::{Fault, Faults},
     metadata::Metadata,
     money::{Currency, Money, MoneyError},
@@ -116,8 +116,7 @@ impl Cart {
 
     /// SHA-256 over the canonical form (rule O4): two carts are the same exactly if their digests are.
     ///
-    /// The canonical form is a row of texts, each written as its length in bytes in decimal, a colon, and its bytes in UTF-8
-    /// (`3:EUR`), one after the other without anything between:
+    /// The canonical form is a row of texts (in UTF-8; how each is written is said in `canonical`):
     ///
     /// 1. `orderpay cart 1`, the name and version of this form;
     /// 2. the caller's id of the cart, `=` before it, or an empty text where there is none;
@@ -129,10 +128,8 @@ impl Cart {
     /// Amounts are whole numbers of the currency's smallest unit; numbers are decimal without leading zeros. Sums are not in
     /// it: they follow from the rest.
     pub fn digest(&self) -> CartDigest {
-        let mut form = Canonical(Sha256::new());
-        form.text("orderpay cart 1");
-        let external_id = self.external_id().map(|id| format!("={id}"));
-        form.text(external_id.as_deref().unwrap_or_default());
+        let mut form = Canonical::new("orderpay cart 1");
+        form.optional(self.external_id());
         form.text(self.currency().code());
         form.number(self.lines().len());
         for line in self.lines() {
@@ -149,7 +146,7 @@ impl Cart {
         for amount in [self.discount(), self.shipping(), self.tax()] {
             form.number(amount.minor());
         }
-        form.finish()
+        CartDigest::of(form)
     }
 }
 
@@ -180,31 +177,20 @@ impl Sums {
     }
 }
 
-struct Canonical(Sha256);
+/// A cart's digest: 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
+pub struct CartDigest(String);
 
-impl Canonical {
-    fn text(&mut self, text: &str) {
-        self.0.update(format!("{}:", text.len()));
-        self.0.update(text);
-    }
-
-    fn number(&mut self, number: impl ToString) {
-        self.text(&number.to_string());
-    }
-
-    fn finish(self) -> CartDigest {
-        let hex = self.0.finalize().iter().fold(String::new(), |mut hex, byte| {
+impl CartDigest {
+    fn of(form: Canonical) -> Self {
+        let hex = form.finish().iter().fold(String::new(), |mut hex, byte| {
             // Writing to a String can't fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        CartDigest(hex)
+        Self(hex)
     }
 }
-
-/// A cart's digest: 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
-pub struct CartDigest(String);
 
 impl fmt::Display for CartDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,6 +21,8 @@
 //! | [`share`] | which earlier transactions a new one acts on, and with how much |
 //! | [`capability`] | what a provider can do |
 //! | [`summary`] | what a payment's transactions add up to, and what may happen next |
+//! | [`audit`] | the trail that each change of a transaction leaves |
+//! | `canonical` | the one spelling of what a digest is made of |
 //! | [`lock`] | who works on a payment, and until when |
 //! | [`operation`] | a mutation under an idempotency key |
 //! | [`event`] | a provider's news, kept word for word |
@@ -31,6 +33,8 @@
 
 pub mod anonymous_token;
 pub mod attempt;
+pub mod audit;
+mod canonical;
 pub mod capability;
 pub mod card;
 pub mod cart;

@@ -10,6 +10,7 @@ mod m20261121_000003_work;
 mod m20261121_000004_locks;
 mod m20261122_000005_checks;
 mod m20261122_000006_tokens;
+mod m20261122_000007_audit;
 
 pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_locks::Migration),
             Box::new(m20261122_000005_checks::Migration),
             Box::new(m20261122_000006_tokens::Migration),
+            Box::new(m20261122_000007_audit::Migration),
         ]
     }
 }

@@ -11,7 +11,10 @@ mod token;
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use entity::owner::{Owner, OwnerKind};
+use entity::{
+    audit::{Actor, ActorKind},
+    owner::{Owner, OwnerKind},
+};
 use serde::{Deserialize, Serialize};
 
 use self::token::Sent;
@@ -154,6 +157,16 @@ impl Caller {
         };
         let id = self.id.clone();
         Some(Owner { kind, id })
+    }
+
+    /// Who it is in the audit trail.
+    pub fn actor(&self) -> Actor {
+        let kind = match self.kind {
+            CallerKind::User => ActorKind::User,
+            CallerKind::Anonymous => ActorKind::Anonymous,
+            CallerKind::Service => ActorKind::Service,
+        };
+        Actor { kind, id: Some(self.id.clone()) }
     }
 
     /// Whether this is a service that has the scope.

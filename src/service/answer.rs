@@ -10,14 +10,12 @@ use entity::{
     id::TransactionId,
     order, payment,
     reconciliation::Reason,
-    transaction::{ActiveModel, Column, Entity, Heard, Kind, ManagementState, Model, Status, Undoing},
+    transaction::{ActiveModel, Entity, Heard, Kind, ManagementState, Model, Status, Undoing},
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::{
-    attempt,
+    attempt, audit,
     case::{self, Question},
     intent,
     lease::{self, LockedRow},
@@ -25,7 +23,7 @@ use super::{
     payment as payments, reversal, session,
     told::Told,
 };
-use crate::{app::App, auth::Audience, db::WriteTransaction, error::Error};
+use crate::{app::App, auth::Audience, error::Error};
 
 /// What recording led to, and what is to be done about it afterwards.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +73,7 @@ async fn record_once(
 ) -> Result<Recorded, Error> {
     let tx = app.db.begin_write().await?;
     let order = orders::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let row = lease::row(&tx, payment.id).await?;
+    let row = lease::row(&tx, payment.id, told.actor()).await?;
     let current = by_id(&tx, id).await?;
     let recorded = Box::pin(record_within(&row, order, current, told, app.clock.now())).await?;
     also(&row).await?;
@@ -208,11 +206,7 @@ pub(super) async fn write(
         values.management_state = Set(Some(ManagementState::RequiresReversal));
         values.next_check_at = Set(None);
     }
-    let query = Entity::update_many().set(values).filter(Column::Id.eq(current.id));
-    let written = query.filter(Column::Status.eq(current.status)).exec(row.tx).await?.rows_affected;
-    if written != 1 {
-        return Err(Error::Fault(format!("{} changed under its lock", current.id)));
-    }
+    audit::change(row, current, values, now).await?;
     // Only what was asked after in vain has a case.
     if current.checks > 0 && status != Status::Unknown {
         case::answered(row.tx, Some(current.id), None, format!("it turned out to be {status:?}"), now).await?;
@@ -248,7 +242,7 @@ async fn undo(
     let step =
         if step == Undoing::Done && undoing.amount_minor < original.amount_minor { Undoing::Failed } else { step };
     let Some(state) = ManagementState::on(original.management_state, step) else { return Ok(()) };
-    set_state(row.tx, &original, state).await?;
+    set_state(row, &original, state, now).await?;
     match state {
         ManagementState::FailedReversal => ask(row, &original, Reason::FailedReversal, told, now).await,
         ManagementState::Reversed => case::reversed(row.tx, original.id, now).await,
@@ -259,17 +253,20 @@ async fn undo(
 /// The source of what the server asks for of itself.
 pub(super) const SERVER: &str = "server";
 
-pub(super) async fn set_state(tx: &WriteTransaction, of: &Model, state: ManagementState) -> Result<(), Error> {
+pub(super) async fn set_state(
+    row: &LockedRow<'_>,
+    of: &Model,
+    state: ManagementState,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let values = ActiveModel { management_state: Set(Some(state)), next_check_at: Set(None), ..ActiveModel::default() };
-    Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
-    Ok(())
+    audit::change(row, of, values, now).await
 }
 
 /// It counts like any other.
-pub(super) async fn clear_state(tx: &WriteTransaction, of: &Model) -> Result<(), Error> {
+pub(super) async fn clear_state(row: &LockedRow<'_>, of: &Model, now: DateTime<Utc>) -> Result<(), Error> {
     let values = ActiveModel { management_state: Set(None), ..ActiveModel::default() };
-    Entity::update_many().set(values).filter(Column::Id.eq(of.id)).exec(tx).await?;
-    Ok(())
+    audit::change(row, of, values, now).await
 }
 
 /// The rest of an authorization that a capture ended is held no more (rule P10): the ledger says so by a reversal of its own.
@@ -293,8 +290,7 @@ async fn release(row: &LockedRow<'_>, capture: &Model, told: &Told, now: DateTim
         settled_at: Some(now),
         ..capture.clone()
     };
-    Entity::insert(let_go.into_active_model()).exec_without_returning(row.tx).await?;
-    Ok(())
+    audit::insert(row, let_go, now).await
 }
 
 /// Money that came for a payment makes it active again (rule T3).

@@ -14,11 +14,13 @@
 //! | `undoing` | management states against what undoes them |
 //! | `attempt` | attempts against their transactions, payments and cases |
 //! | `lock` | fencing numbers |
+//! | `audit` | the trail of each payment, and transactions against it |
 //! | `operation` | idempotency keys against what they came to |
 //! | `waiting` | what nobody will come back to |
 //! | `row` | rows and their names |
 
 mod attempt;
+mod audit;
 mod database;
 mod dossier;
 mod lock;
@@ -145,7 +147,9 @@ impl Check<'_> {
         while let Some(page) = self.dossiers(after).await? {
             for dossier in &page.dossiers {
                 let mut found = vec![];
-                for look in [state::look, money::look, undoing::look, attempt::look, lock::look, waiting::look] {
+                for look in
+                    [state::look, money::look, undoing::look, attempt::look, lock::look, audit::look, waiting::look]
+                {
                     look(dossier, self.now, &mut found);
                 }
                 found.iter().for_each(|finding| self.finds(finding));

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
+    audit::Actor,
     event::{ActiveModel, Column, Entity, Model, Report, State},
     id::AttemptId,
     payment, transaction,
@@ -149,7 +150,7 @@ pub(super) async fn take_in_parked(
         let body = event.report.0;
         match provider.read_event(body.as_bytes()) {
             Ok(Notice { event_id, about: About::Session(news) }) => {
-                take_in_within(tx, attempt, &Told::of_news(news, event_id, &body), now).await?;
+                take_in_within(tx, attempt, &Told::of_news(news, event_id, &body), Actor::PROVIDER, now).await?;
             }
             Ok(_) | Err(_) => tracing::error!(event_id = event.event_id, "a kept event can't be read any more"),
         }

@@ -12,11 +12,11 @@ use entity::{
     transaction::{Kind, ManagementState},
 };
 use sea_orm::{
-    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement, Value,
+    ActiveEnum, ColumnTrait, DbErr, EntityTrait, QueryFilter, Value,
     sea_query::{Expr, ExprTrait},
 };
 
-use super::{lease::HeldLock, outbox};
+use super::{audit, lease::HeldLock, outbox};
 use crate::{
     db::WriteTransaction,
     error::Error,
@@ -63,16 +63,15 @@ pub(super) async fn write(
         held.fencing_number().into(),
         now.into(),
     ];
-    let sql = format!("{INSERT} WHERE {}", bound(intent.kind));
-    let statement = Statement::from_sql_and_values(held.tx().get_database_backend(), sql, values);
-    match held.tx().execute_raw(statement).await?.rows_affected() {
-        1 => Ok(id),
-        _ => Err(Error::Fault(format!("the database finds no room on {} for {intent:?}", held.payment_id()))),
+    let new = format!("{NEW} WHERE {}", bound(intent.kind));
+    match audit::insert_if(held.row(), &new, values, now).await? {
+        true => Ok(id),
+        false => Err(Error::Fault(format!("the database finds no room on {} for {intent:?}", held.payment_id()))),
     }
 }
 
-const INSERT: &str = "
-INSERT INTO payment_transaction (id, payment_id, kind, status, management_state, amount_minor, currency, parent_id, reference,
+const NEW: &str = "
+(id, payment_id, kind, status, management_state, amount_minor, currency, parent_id, reference,
     source, source_entity_type, source_entity_id, fencing_number, created_at, sends, sent_at)
 SELECT $1, $2, $3, 'SENT', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $13";
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
+    audit::Actor,
     id::PaymentId,
     lock::{ActiveModel, Busy, Column, Entity, Lost, Model, TokenHash},
 };
@@ -24,6 +25,17 @@ use crate::{
     faults::{self, Broken},
 };
 
+/// What somebody comes to a payment for.
+#[derive(Clone, Debug)]
+pub(super) struct Errand<'a> {
+    /// Who: so it stands in the audit trail.
+    pub by: Actor,
+    /// Under which lock, where they have one.
+    pub token: Option<&'a Token>,
+    /// Shown to whoever finds the payment locked meanwhile.
+    pub purpose: &'a str,
+}
+
 /// The lock that a piece of work runs under: the caller's, or one that the work took itself and gives back.
 #[derive(Clone, Debug)]
 pub(super) struct Lease {
@@ -31,19 +43,22 @@ pub(super) struct Lease {
     token: TokenHash,
     fencing_number: i64,
     ours: bool,
+    by: Actor,
 }
 
-/// A lock's row, locked in the database until the transaction ends: enough to record what a provider said.
+/// A lock's row, locked in the database until the transaction ends: enough to record what a provider said. Nobody else writes to the payment's audit
+/// trail meanwhile.
 pub(super) struct LockedRow<'tx> {
     pub tx: &'tx WriteTransaction,
     pub payment_id: PaymentId,
+    /// Who writes.
+    pub by: Actor,
 }
 
 /// A lock that stands, with its row locked until the transaction ends: what every write that changes a payment needs (rule K5). Only a lock that was
 /// looked at within this transaction gives one.
 pub(super) struct HeldLock<'tx> {
-    tx: &'tx WriteTransaction,
-    payment_id: PaymentId,
+    row: LockedRow<'tx>,
     fencing_number: i64,
 }
 
@@ -55,12 +70,26 @@ impl Lease {
 }
 
 impl<'tx> HeldLock<'tx> {
+    fn new(tx: &'tx WriteTransaction, payment_id: PaymentId, by: Actor, fencing_number: i64) -> Self {
+        Self { row: LockedRow { tx, payment_id, by }, fencing_number }
+    }
+
+    /// The same lock, where what is done under it the server does of itself.
+    pub fn of_the_server(mut self) -> Self {
+        self.row.by = Actor::SERVER;
+        self
+    }
+
+    pub fn row(&self) -> &LockedRow<'tx> {
+        &self.row
+    }
+
     pub fn tx(&self) -> &'tx WriteTransaction {
-        self.tx
+        self.row.tx
     }
 
     pub fn payment_id(&self) -> PaymentId {
-        self.payment_id
+        self.row.payment_id
     }
 
     pub fn fencing_number(&self) -> i64 {
@@ -69,9 +98,9 @@ impl<'tx> HeldLock<'tx> {
 }
 
 /// Locks the row of a payment's lock, whoever holds the lock.
-pub(super) async fn row(tx: &WriteTransaction, payment_id: PaymentId) -> Result<LockedRow<'_>, Error> {
+pub(super) async fn row(tx: &WriteTransaction, payment_id: PaymentId, by: Actor) -> Result<LockedRow<'_>, Error> {
     lock_row(tx, payment_id).await?;
-    Ok(LockedRow { tx, payment_id })
+    Ok(LockedRow { tx, payment_id, by })
 }
 
 /// Takes the lock for a piece of work, or looks whether the caller's stands (rule K1).
@@ -79,12 +108,12 @@ pub(super) async fn enter<'tx>(
     app: &App,
     tx: &'tx WriteTransaction,
     payment_id: PaymentId,
-    token: Option<&Token>,
-    purpose: &str,
+    errand: &Errand<'_>,
 ) -> Result<(Lease, HeldLock<'tx>), Error> {
     let row = lock_row(tx, payment_id).await?;
     let now = Database::now(tx).await?;
-    let lease = match token {
+    let by = errand.by.clone();
+    let lease = match errand.token {
         Some(token) => {
             let token = token.hash();
             row.check(&token, row.fencing_number, now).map_err(|Lost| lost(payment_id))?;
@@ -93,29 +122,24 @@ pub(super) async fn enter<'tx>(
             if extended != row {
                 write(tx, &extended).await?;
             }
-            Lease { payment_id, token, fencing_number: row.fencing_number, ours: false }
+            Lease { payment_id, token, fencing_number: row.fencing_number, ours: false, by }
         }
         None => {
             let token = Token::random()?.hash();
-            let taken = row.take(token.clone(), Some(purpose.to_owned()), now, ttl(app));
+            let taken = row.take(token.clone(), Some(errand.purpose.to_owned()), now, ttl(app));
             let taken = taken.map_err(|busy| locked(payment_id, busy, now))?;
             write(tx, &taken).await?;
-            Lease { payment_id, token, fencing_number: taken.fencing_number, ours: true }
+            Lease { payment_id, token, fencing_number: taken.fencing_number, ours: true, by }
         }
     };
-    let fencing_number = lease.fencing_number;
-    Ok((lease, HeldLock { tx, payment_id, fencing_number }))
+    let held = HeldLock::new(tx, payment_id, lease.by.clone(), lease.fencing_number);
+    Ok((lease, held))
 }
 
 /// Takes the lock for a piece of work in a transaction of its own, or looks whether the caller's stands.
-pub(super) async fn acquire(
-    app: &App,
-    payment_id: PaymentId,
-    token: Option<&Token>,
-    purpose: &str,
-) -> Result<Lease, Error> {
+pub(super) async fn acquire(app: &App, payment_id: PaymentId, errand: &Errand<'_>) -> Result<Lease, Error> {
     let tx = app.db.begin_write().await?;
-    let (lease, _) = enter(app, &tx, payment_id, token, purpose).await?;
+    let (lease, _) = enter(app, &tx, payment_id, errand).await?;
     tx.commit().await?;
     Ok(lease)
 }
@@ -134,11 +158,11 @@ pub(super) async fn look(tx: &WriteTransaction, payment_id: PaymentId, token: Op
 pub(super) async fn pass<'tx>(
     tx: &'tx WriteTransaction,
     payment_id: PaymentId,
-    token: Option<&Token>,
+    errand: &Errand<'_>,
 ) -> Result<HeldLock<'tx>, Error> {
     let row = lock_row(tx, payment_id).await?;
     let now = Database::now(tx).await?;
-    let fencing_number = match token {
+    let fencing_number = match errand.token {
         Some(token) => {
             let number = row.fencing_number;
             row.check(&token.hash(), number, now).map_err(|Lost| lost(payment_id))?;
@@ -150,17 +174,18 @@ pub(super) async fn pass<'tx>(
             passed.fencing_number
         }
     };
-    Ok(HeldLock { tx, payment_id, fencing_number })
+    Ok(HeldLock::new(tx, payment_id, errand.by.clone(), fencing_number))
 }
 
 /// As [`pass`], where the caller's lock may be on this payment or on another one.
 pub(super) async fn pass_if_mine<'tx>(
     tx: &'tx WriteTransaction,
     payment_id: PaymentId,
-    token: Option<&Token>,
+    errand: &Errand<'_>,
 ) -> Result<HeldLock<'tx>, Error> {
     let row = lock_row(tx, payment_id).await?;
-    pass(tx, payment_id, token.filter(|token| row.belongs_to(&token.hash()))).await
+    let token = errand.token.filter(|token| row.belongs_to(&token.hash()));
+    pass(tx, payment_id, &Errand { token, ..errand.clone() }).await
 }
 
 /// The lock of a payment that this transaction makes.
@@ -171,13 +196,14 @@ pub(super) async fn make(tx: &WriteTransaction, payment_id: PaymentId) -> Result
 /// Whether work that goes on under a lease may still write, with the row locked for it (rule K5).
 pub(super) async fn hold<'tx>(tx: &'tx WriteTransaction, lease: &Lease) -> Result<HeldLock<'tx>, Error> {
     let payment_id = lease.payment_id;
+    let held = HeldLock::new(tx, payment_id, lease.by.clone(), lease.fencing_number);
     if faults::is_broken(Broken::NoLock) {
-        return Ok(HeldLock { tx, payment_id, fencing_number: lease.fencing_number });
+        return Ok(held);
     }
     let row = lock_row(tx, payment_id).await?;
     let now = Database::now(tx).await?;
     row.check(&lease.token, lease.fencing_number, now).map_err(|Lost| lost(payment_id))?;
-    Ok(HeldLock { tx, payment_id, fencing_number: lease.fencing_number })
+    Ok(held)
 }
 
 /// Looks whether a lease still stands, right before something is sent under it.
@@ -254,7 +280,7 @@ pub(super) async fn leave(app: &App, lease: &Lease) {
     }
     let left = async {
         let tx = app.db.begin_write().await?;
-        leave_within(&row(&tx, lease.payment_id).await?, lease).await?;
+        leave_within(&row(&tx, lease.payment_id, lease.by.clone()).await?, lease).await?;
         Ok::<(), Error>(tx.commit().await?)
     };
     if let Err(error) = left.await {

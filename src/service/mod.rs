@@ -16,6 +16,7 @@
 //! | `intent` | write down what is about to be asked of a provider |
 //! | `told` | what was heard of a transaction, and what it is worth |
 //! | `answer` | record it, and let the order follow |
+//! | `audit` | write a transaction, with the entry that tells of the change |
 //! | `recovery` | settle what is unanswered |
 //! | [`reconcile`] | find what nobody has heard the end of, and see to it |
 //! | [`resolution`] | decide a case |
@@ -39,6 +40,7 @@
 pub mod anonymous_token;
 mod answer;
 pub mod attempt;
+mod audit;
 pub mod case;
 pub mod change;
 mod change_alarm;

@@ -22,6 +22,7 @@ use sea_orm::{
 
 use super::{
     attempt,
+    lease::Errand,
     lock::Token,
     operation as idempotency,
     operation::{Key, Start},
@@ -308,7 +309,10 @@ pub async fn cancel_order(app: &App, caller: &Caller, cancellation: Read<Cancell
             Status::AwaitingPayment => expect_version(&order, expected_version)?,
         }
         match attempt::open_on(&tx, id).await? {
-            None => return cancel_now(app, tx, order, reason, lock_token.as_ref()).await,
+            None => {
+                let errand = Errand { by: caller.actor(), token: lock_token.as_ref(), purpose: "cancelOrder" };
+                return cancel_now(app, tx, order, reason, &errand).await;
+            }
             Some(open) => {
                 tx.rollback().await?;
                 Box::pin(session::end(app, &open, lock_token.as_ref())).await?;
@@ -323,10 +327,10 @@ async fn cancel_now(
     tx: WriteTransaction,
     order: Model,
     reason: Option<String>,
-    token: Option<&Token>,
+    errand: &Errand<'_>,
 ) -> Result<Model, Error> {
     let now = app.clock.now();
-    let holding = reversal::mark_order(&tx, order.id, token, now).await?;
+    let holding = reversal::mark_order(&tx, order.id, errand, now).await?;
     let cancelled = Model {
         status: next(&order, Event::Cancelled)?,
         cancelled_at: Some(now),
@@ -344,7 +348,7 @@ async fn cancel_now(
     write(&tx, &cancelled, values).await?;
     tx.commit().await?;
     for payment in &holding {
-        Box::pin(reversal::reverse_unwanted_if_free(app, payment, token)).await?;
+        Box::pin(reversal::reverse_unwanted_if_free(app, payment, errand.token)).await?;
     }
     Ok(cancelled)
 }

@@ -21,7 +21,7 @@ use sea_orm::{
 
 use super::{
     attempt,
-    lease::{self, HeldLock, Lease},
+    lease::{self, Errand, HeldLock, Lease},
     lock::{Token, expect_version},
     operation::{self, Key, Start},
     order, outbox,
@@ -130,23 +130,29 @@ pub struct PaymentChange {
     pub lock_token: Option<Token>,
 }
 
+impl PaymentChange {
+    fn errand(&self, caller: &Caller) -> Errand<'_> {
+        Errand { by: caller.actor(), token: self.lock_token.as_ref(), purpose: "updatePayment" }
+    }
+}
+
 /// Changes a payment. Where its amount changes, authorizations for the amount that it had are given back (rule S1). Needs `payments:write`.
 pub async fn update_payment(app: &App, caller: &Caller, change: Read<PaymentChange>) -> Result<Booked, Error> {
     caller.require(Scope::PaymentsWrite)?;
     let change = change?;
     let payment = payments::by_id(app.db.read(), change.payment_id).await?;
     if change.amount.is_none() {
-        return tried_again(|| update_display(app, &payment, change.clone())).await;
+        return tried_again(|| update_display(app, caller, &payment, change.clone())).await;
     }
-    let lease = Box::pin(recovery::enter(app, &payment, change.lock_token.as_ref(), "updatePayment")).await?;
+    let lease = Box::pin(recovery::enter(app, &payment, &change.errand(caller))).await?;
     ending(app, &lease, update(app, &payment, change, &lease)).await
 }
 
 /// Changes what is shown of a payment: that asks no provider, and one transaction is enough.
-async fn update_display(app: &App, payment: &Model, change: PaymentChange) -> Result<Booked, Error> {
+async fn update_display(app: &App, caller: &Caller, payment: &Model, change: PaymentChange) -> Result<Booked, Error> {
     let tx = app.db.begin_write().await?;
     order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let held = lease::pass(&tx, payment.id, change.lock_token.as_ref()).await?;
+    let held = lease::pass(&tx, payment.id, &change.errand(caller)).await?;
     let current = active(&tx, payment.id, change.expected_version).await?;
     let now = app.clock.now();
     write(&held, &current, values(&current, change.display, now), now).await?;
@@ -231,7 +237,8 @@ pub async fn archive_payment(app: &App, caller: &Caller, archiving: Read<Archivi
     caller.require(Scope::PaymentsWrite)?;
     let archiving = archiving?;
     let payment = payments::by_id(app.db.read(), archiving.payment_id).await?;
-    let lease = Box::pin(recovery::enter(app, &payment, archiving.lock_token.as_ref(), "archivePayment")).await?;
+    let errand = Errand { by: caller.actor(), token: archiving.lock_token.as_ref(), purpose: "archivePayment" };
+    let lease = Box::pin(recovery::enter(app, &payment, &errand)).await?;
     ending(app, &lease, archive(app, &payment, archiving.expected_version, &lease)).await
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     attempt::{self, OPEN},
+    audit::Actor,
     event,
     id::{AttemptId, OrderId, PaymentId, TransactionId},
     operation as kept, order as orders, payment,
@@ -23,7 +24,9 @@ use sea_orm::{
 use super::{
     attempt as attempts,
     case::{self, Checks, Question},
-    event as events, lease, order, payment as payments, recovery, session,
+    event as events,
+    lease::{self, Errand},
+    order, payment as payments, recovery, session,
     transaction::by_ids,
     work,
 };
@@ -33,6 +36,8 @@ use crate::{
     error::{Error, Problem},
 };
 
+/// What is done under it is what the server does of itself.
+const ERRAND: Errand<'static> = Errand { by: Actor::SERVER, token: None, purpose: "reconcile" };
 /// How long whatever is locked by somebody else is left alone, at the most, before it is looked at again.
 const LOCKED_PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// When news that was kept is tried again, once its session or transaction may be known; after the last try it is left for a person to find.
@@ -139,7 +144,7 @@ async fn claim_transactions(app: &App, most: u64) -> Result<Vec<transaction::Mod
 
 async fn settle_payment(app: &App, id: PaymentId, claimed: &[TransactionId]) -> Result<(), Error> {
     let payment = payments::by_id(app.db.read(), id).await?;
-    let lease = match lease::acquire(app, id, None, "reconcile").await {
+    let lease = match lease::acquire(app, id, &ERRAND).await {
         Err(Error::Problem(Problem::PaymentLocked { .. })) => return leave_alone(app, &payment, claimed).await,
         lease => lease?,
     };
@@ -243,7 +248,7 @@ async fn settle_attempt(app: &App, id: AttemptId) -> Result<(), Error> {
 
 /// Looks up a session that may never have been opened, under its payment's lock (rule K1).
 async fn look_up(app: &App, attempt: &attempt::Model) -> Result<(), Error> {
-    let lease = match lease::acquire(app, attempt.payment_id, None, "reconcile").await {
+    let lease = match lease::acquire(app, attempt.payment_id, &ERRAND).await {
         // Whoever has it looks it up first.
         Err(Error::Problem(Problem::PaymentLocked { .. })) => {
             return note_check(app, attempt, Some(soon(app))).await;

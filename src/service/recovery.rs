@@ -12,8 +12,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, 
 
 use super::{
     answer::{self, Recorded},
-    lease::{self, Lease},
-    lock::Token,
+    lease::{self, Errand, Lease},
     order, payment as payments, reversal, session,
     told::Told,
 };
@@ -26,14 +25,9 @@ use crate::{
 };
 
 /// Takes a payment's lock, or looks whether the caller's stands, and settles what is unanswered on it.
-pub(super) async fn enter(
-    app: &App,
-    payment: &payment::Model,
-    token: Option<&Token>,
-    purpose: &str,
-) -> Result<Lease, Error> {
+pub(super) async fn enter(app: &App, payment: &payment::Model, errand: &Errand<'_>) -> Result<Lease, Error> {
     let tx = app.db.begin_write().await?;
-    let (lease, _) = lease::enter(app, &tx, payment.id, token, purpose).await?;
+    let (lease, _) = lease::enter(app, &tx, payment.id, errand).await?;
     let unanswered = unanswered(&tx, payment.id).await?;
     tx.commit().await?;
     match settle(app, payment, &unanswered, &lease).await {

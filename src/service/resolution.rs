@@ -18,8 +18,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query
 
 use super::{
     answer::{self, Recorded, set_state},
-    attempt as attempts, case, intent,
-    lease::{self, HeldLock, Lease, LockedRow},
+    attempt as attempts, audit, case, intent,
+    lease::{self, Errand, HeldLock, Lease},
     order, payment as payments, recovery, reversal, session, settle,
     told::Told,
 };
@@ -53,7 +53,8 @@ pub async fn resolve_reconciliation_case(app: &App, caller: &Caller, decision: R
         return already(case, &decision);
     }
     let payment = payments::by_id(app.db.read(), case.payment_id).await?;
-    let lease = lease::acquire(app, payment.id, None, "resolveReconciliationCase").await?;
+    let errand = Errand { by: caller.actor(), token: None, purpose: "resolveReconciliationCase" };
+    let lease = lease::acquire(app, payment.id, &errand).await?;
     let carried_out = Box::pin(carry_out(app, caller, &payment, &decision, &lease)).await;
     lease::leave(app, &lease).await;
     carried_out?;
@@ -194,7 +195,7 @@ async fn decide_attempt(
     case: &Model,
     now: DateTime<Utc>,
 ) -> Result<Todo, Error> {
-    let row = LockedRow { tx: held.tx(), payment_id: held.payment_id() };
+    let row = held.row();
     let reported = case.reported().unwrap_or(attempt.amount());
     if matches!(step, Step::TakeIn | Step::TakeInUnwanted) && settle::booked_of(held.tx(), attempt).await?.is_some() {
         let why = "can't be that: money of this attempt is in the books already; settle the rest at the provider, and WRITE_OFF";
@@ -205,15 +206,15 @@ async fn decide_attempt(
             make_room(held, reported).await?;
             let was_open = order.status == orders::Status::AwaitingPayment;
             let id = order.id;
-            settle::accept(&row, attempt, order, reported, now).await?;
+            settle::accept(row, attempt, order, reported, now).await?;
             let after = order::by_id(held.tx(), id).await?.ok_or(Error::missing(id))?;
             let paid = was_open && after.status == orders::Status::Paid;
             Ok(Todo { recorded: Recorded { paid, unwanted: false }, sends: vec![] })
         }
         Step::TakeInUnwanted => {
-            settle::book(held.tx(), attempt, reported, Some(ManagementState::RequiresReversal), now).await?;
+            settle::book(row, attempt, reported, Some(ManagementState::RequiresReversal), now).await?;
             if let Some(to) = attempt.status.on(News::MoneyRefused) {
-                settle::advance(&row, attempt, to, None, now).await?;
+                settle::advance(row, attempt, to, None, now).await?;
             }
             archive(held).await?;
             Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] })
@@ -222,7 +223,7 @@ async fn decide_attempt(
             if let Some(failed) = attempt.status.on(News::Failed) {
                 let message = "Somebody decided that nothing came of it.".to_owned();
                 let failure = Failure { code: "written_off".into(), message, decline: None };
-                settle::advance(&row, attempt, failed, Some(&failure), now).await?;
+                settle::advance(row, attempt, failed, Some(&failure), now).await?;
             } else {
                 archive(held).await?;
             }
@@ -263,39 +264,39 @@ async fn decide_transaction(
     case: &Model,
     now: DateTime<Utc>,
 ) -> Result<Todo, Error> {
-    let locked = LockedRow { tx: held.tx(), payment_id: held.payment_id() };
+    let locked = held.row();
     let reported = case.reported().filter(|_| case.reason != Reason::OutcomeUnknown).unwrap_or(row.amount());
     match step {
         Step::TakeIn => {
             check_room(held, &row, ledger, reported).await?;
-            count_parent(held, &row, ledger).await?;
-            let open = reopen(held, row, reported).await?;
+            count_parent(held, &row, ledger, now).await?;
+            let open = reopen(held, row, reported, now).await?;
             let told = Told::decided(true, &open);
-            let recorded = answer::record_within(&locked, order, open, &told, now).await?;
+            let recorded = answer::record_within(locked, order, open, &told, now).await?;
             Ok(Todo { recorded, sends: vec![] })
         }
         Step::TakeInUnwanted if row.kind == Kind::Capture => {
             // What was captured is not held any more, whether or not it is given back (rule S4).
             check_room(held, &row, ledger, reported).await?;
-            count_parent(held, &row, ledger).await?;
-            let open = reopen(held, row, reported).await?;
+            count_parent(held, &row, ledger, now).await?;
+            let open = reopen(held, row, reported, now).await?;
             let told = Told::decided(true, &open);
-            answer::write(&locked, &open, Status::Succeeded, false, &told, now).await?;
+            answer::write(locked, &open, Status::Succeeded, false, &told, now).await?;
             let sent = reversal::write(held, &open, reported, None, now).await?;
             Ok(Todo { recorded: Recorded::default(), sends: vec![sent] })
         }
         Step::TakeInUnwanted => {
-            let open = reopen(held, row, reported).await?;
+            let open = reopen(held, row, reported, now).await?;
             let told = Told::decided(true, &open);
-            answer::write(&locked, &open, Status::Succeeded, true, &told, now).await?;
+            answer::write(locked, &open, Status::Succeeded, true, &told, now).await?;
             Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] })
         }
         Step::GiveUp => {
             check_unused(&row, ledger, &order)?;
             let amount = row.amount();
-            let open = reopen(held, row, amount).await?;
+            let open = reopen(held, row, amount, now).await?;
             let told = Told::decided(false, &open);
-            let recorded = answer::record_within(&locked, order, open, &told, now).await?;
+            let recorded = answer::record_within(locked, order, open, &told, now).await?;
             Ok(Todo { recorded, sends: vec![] })
         }
         Step::GiveBack => {
@@ -307,14 +308,14 @@ async fn decide_transaction(
         Step::Reversed if row.management_state.is_none() && row.status == Status::Failed => {
             let amount = row.amount();
             check_room(held, &row, ledger, amount).await?;
-            let open = reopen(held, row, amount).await?;
+            let open = reopen(held, row, amount, now).await?;
             let told = Told::decided(true, &open);
-            let recorded = answer::record_within(&locked, order, open, &told, now).await?;
+            let recorded = answer::record_within(locked, order, open, &told, now).await?;
             Ok(Todo { recorded, sends: vec![] })
         }
         Step::Reversed => {
             if let Some(state) = ManagementState::on(row.management_state, Undoing::ByHand) {
-                set_state(held.tx(), &row, state).await?;
+                set_state(locked, &row, state, now).await?;
             }
             Ok(Todo::default())
         }
@@ -350,11 +351,12 @@ async fn count_parent(
     held: &HeldLock<'_>,
     row: &transaction::Model,
     ledger: &[transaction::Model],
+    now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let Some(parent) = ledger.iter().find(|other| Some(other.id) == row.parent_id) else { return Ok(()) };
     match parent.management_state {
         Some(ManagementState::RequiresReversal | ManagementState::FailedReversal) => {
-            answer::clear_state(held.tx(), parent).await
+            answer::clear_state(held.row(), parent, now).await
         }
         state if ManagementState::counts(state) => Ok(()),
         _ => {
@@ -379,7 +381,12 @@ fn check_unused(row: &transaction::Model, ledger: &[transaction::Model], order: 
 }
 
 /// Makes a transaction one whose outcome is open: a person's decision is the one thing that may change a last word (rules P2, R3).
-async fn reopen(held: &HeldLock<'_>, row: transaction::Model, amount: Money) -> Result<transaction::Model, Error> {
+async fn reopen(
+    held: &HeldLock<'_>,
+    row: transaction::Model,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<transaction::Model, Error> {
     if row.status.is_unanswered() && row.amount() == amount {
         return Ok(row);
     }
@@ -392,7 +399,7 @@ async fn reopen(held: &HeldLock<'_>, row: transaction::Model, amount: Money) -> 
         decline: Set(None),
         ..transaction::ActiveModel::default()
     };
-    transaction::Entity::update_many().set(values).filter(transaction::Column::Id.eq(row.id)).exec(held.tx()).await?;
+    audit::change(held.row(), &row, values, now).await?;
     answer::by_id(held.tx(), row.id).await
 }
 
@@ -404,7 +411,7 @@ async fn reverse_again(
     now: DateTime<Utc>,
 ) -> Result<Todo, Error> {
     if let Some(state) = ManagementState::on(row.management_state, Undoing::Again) {
-        set_state(held.tx(), row, state).await?;
+        set_state(held.row(), row, state, now).await?;
         return Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] });
     }
     let Some(parent) = ledger.iter().find(|other| Some(other.id) == row.parent_id) else { return Ok(Todo::default()) };

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
+    audit::Actor,
     id::{OrderId, TransactionId},
     money::{Money, MoneyError},
     order as orders, payment,
@@ -15,7 +16,7 @@ use entity::{
 use super::{
     answer::{self, SERVER, clear_state, set_state},
     intent::{self, Intent, Source},
-    lease::{self, HeldLock, Lease},
+    lease::{self, Errand, HeldLock, Lease},
     lock::Token,
     order, payment as payments, recovery,
     told::Told,
@@ -48,7 +49,7 @@ pub(super) async fn give_back(
     let left = rest(row, ledger)?;
     if row.kind == Kind::Authorize && left == row.amount() {
         if let Some(state) = ManagementState::on(row.management_state, Undoing::Unwanted) {
-            set_state(held.tx(), row, state).await?;
+            set_state(held.row(), row, state, now).await?;
         }
     } else if ManagementState::counts(row.management_state) && left.minor() > 0 {
         return write(held, row, left, None, now).await.map(Some);
@@ -92,7 +93,7 @@ fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
 async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(&tx, lease).await?.of_the_server();
     let payment = payments::by_id(&tx, payment.id).await?;
     let mut ledger = payments::transactions(&tx, payment.id).await?;
     let is_closed = is_closed(&payment, &order);
@@ -104,7 +105,7 @@ async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Resul
                 return Ok(None);
             }
             Some((unwanted, left)) if left == unwanted.amount() => {
-                set_state(&tx, unwanted, ManagementState::ReversalInProgress).await?;
+                set_state(held.row(), unwanted, ManagementState::ReversalInProgress, now).await?;
                 let state = Some(ManagementState::ReversalTransaction);
                 break write(&held, unwanted, left, state, now).await?;
             }
@@ -112,7 +113,7 @@ async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Resul
                 break write(&held, used, left, None, now).await?;
             }
             // A part of it was used after it was marked, so that it counts.
-            Some((used, _)) => clear_state(&tx, used).await?,
+            Some((used, _)) => clear_state(held.row(), used, now).await?,
         }
         ledger = payments::transactions(&tx, payment.id).await?;
     };
@@ -170,7 +171,8 @@ pub(super) async fn reverse_unwanted_if_free(
     payment: &payment::Model,
     token: Option<&Token>,
 ) -> Result<(), Error> {
-    let lease = Box::pin(recovery::enter(app, payment, token, "reverse what is not wanted")).await;
+    let errand = Errand { by: Actor::SERVER, token, purpose: "reverse what is not wanted" };
+    let lease = Box::pin(recovery::enter(app, payment, &errand)).await;
     match lease {
         // Entering has done it already.
         Ok(lease) => {
@@ -189,7 +191,7 @@ pub(super) async fn reverse_unwanted_if_free(
 pub(super) async fn mark_order(
     tx: &WriteTransaction,
     order: OrderId,
-    token: Option<&Token>,
+    errand: &Errand<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<payment::Model>, Error> {
     let mut marked = vec![];
@@ -199,7 +201,7 @@ pub(super) async fn mark_order(
         if !ledger.iter().any(holds) {
             continue;
         }
-        let held = lease::pass_if_mine(tx, booked.payment.id, token).await?;
+        let held = lease::pass_if_mine(tx, booked.payment.id, errand).await?;
         mark_unwanted(&held, &ledger, now).await?;
         intent::touch(tx, &booked.payment, now).await?;
         marked.push(booked.payment.clone());

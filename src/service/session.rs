@@ -4,6 +4,7 @@
 
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
+    audit::Actor,
     event::Report as Words,
     id::OrderId,
     outbox::Topic,
@@ -13,7 +14,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     attempt::{self, Attempted, came_to},
-    case, event, lease,
+    case, event,
+    lease::{self, Errand},
     lock::Token,
     operation::{self, Key},
     order, outbox,
@@ -112,7 +114,7 @@ async fn record(
     event::take_in_parked(app, &tx, attempt.id, now).await?;
     let is_open = session.report == Report::Pending;
     if !is_open {
-        settle::take_in_within(&tx, attempt.id, &Told::of_session(session.clone()), now).await?;
+        settle::take_in_within(&tx, attempt.id, &Told::of_session(session.clone()), Actor::PROVIDER, now).await?;
     }
     let (recorded, order) = settle::subject(&tx, attempt.id).await?;
     // It was given up while the provider was still opening it, or the provider opened something else than was asked for.
@@ -158,7 +160,7 @@ async fn fail(
     if never_opened && let Some(failed) = current.status.on(News::Failed) {
         let message = "The payment provider did not open a session.".to_owned();
         let failure = Failure { code: code.to_owned(), message, decline: None };
-        let row = lease::row(&tx, current.payment_id).await?;
+        let row = lease::row(&tx, current.payment_id, Actor::SERVER).await?;
         settle::advance(&row, &current, failed, Some(&failure), now).await?;
     }
     let (ended, order) = settle::subject(&tx, attempt.id).await?;
@@ -236,7 +238,8 @@ async fn expire(app: &App, attempt: &Model) -> Result<(), Error> {
 
 /// Ends an open attempt, under the lock of its payment (rules T2, K1).
 pub async fn end(app: &App, open: &Model, token: Option<&Token>) -> Result<(), Error> {
-    let lease = lease::acquire(app, open.payment_id, token, "end an attempt").await?;
+    let errand = Errand { by: Actor::SERVER, token, purpose: "end an attempt" };
+    let lease = lease::acquire(app, open.payment_id, &errand).await?;
     let ended = lease::keep(app, &lease, end_now(app, open)).await;
     lease::leave(app, &lease).await;
     ended

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
+    audit::Actor,
     event::Report as Words,
     id::{AttemptId, TransactionId},
     money::Money,
@@ -17,15 +18,15 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, EntityTrait, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 
 use super::{
-    attempt as attempts,
+    attempt as attempts, audit,
     case::{self, Question},
     event,
-    lease::{self, LockedRow},
+    lease::{self, Errand, LockedRow},
     lock::Token,
     order::{Payable, by_id, lock, pay_if_covered},
     outbox, payment as payments, session,
@@ -65,7 +66,7 @@ pub(super) enum By<'a> {
     /// The provider: what it says is always stored (rule P7).
     Provider,
     /// A service, under its own lock or when nobody has one (rule K1).
-    Service(Option<&'a Token>),
+    Service(&'a Errand<'a>),
 }
 
 impl Told {
@@ -121,8 +122,9 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
         [attempt] => attempt.provider.clone(),
         _ => return Err(Problem::invalid("attemptExternalId", "names sessions of more than one provider").into()),
     };
-    let by = By::Service(lock_token.as_ref());
-    let settled = take_in(app, &provider, &external_id, told, by).await?.ok_or(Problem::AttemptNotFound)?;
+    let errand = Errand { by: caller.actor(), token: lock_token.as_ref(), purpose: "updateAttemptToPay" };
+    let settled =
+        take_in(app, &provider, &external_id, told, By::Service(&errand)).await?.ok_or(Problem::AttemptNotFound)?;
     Box::pin(end_what_must_not_be_paid(app, &settled)).await?;
     Ok(settled)
 }
@@ -152,11 +154,12 @@ pub(super) async fn take_in(
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     lock(&tx, &Audience::of_the_server(), known.order_id).await?;
-    if let By::Service(token) = by {
-        lease::pass(&tx, known.payment_id, token).await?;
-    }
+    let actor = match by {
+        By::Provider => Actor::PROVIDER,
+        By::Service(errand) => lease::pass(&tx, known.payment_id, errand).await?.row().by.clone(),
+    };
     event::take_in_parked(app, &tx, known.id, now).await?;
-    let effect = take_in_within(&tx, known.id, &told, now).await?;
+    let effect = take_in_within(&tx, known.id, &told, actor, now).await?;
     let (attempt, order) = subject(&tx, known.id).await?;
     tx.commit().await?;
     Ok(Some(settled(attempt, order, effect)))
@@ -180,6 +183,7 @@ pub(super) async fn take_in_within(
     tx: &WriteTransaction,
     id: AttemptId,
     told: &Told,
+    by: Actor,
     now: DateTime<Utc>,
 ) -> Result<Effect, Error> {
     let (attempt, order) = subject(tx, id).await?;
@@ -189,7 +193,7 @@ pub(super) async fn take_in_within(
     if !is_new && told.report != Report::Succeeded {
         return Ok(Effect::None);
     }
-    let row = lease::row(tx, attempt.payment_id).await?;
+    let row = lease::row(tx, attempt.payment_id, by).await?;
     compare(&row, &attempt, order, told, now).await
 }
 
@@ -274,7 +278,7 @@ pub(super) async fn accept(
     let Some(to) = attempt.status.on(News::MoneyAccepted) else {
         return Ok(Effect::None);
     };
-    book(row.tx, attempt, amount, None, now).await?;
+    book(row, attempt, amount, None, now).await?;
     advance(row, attempt, to, None, now).await?;
     if order.status == order::Status::AwaitingPayment
         && let Payable::Paid(paid) = pay_if_covered(row.tx, order, Some(attempt.id), now).await?
@@ -286,7 +290,7 @@ pub(super) async fn accept(
 
 /// Writes down that money of an attempt moved.
 pub(super) async fn book(
-    tx: &WriteTransaction,
+    row: &LockedRow<'_>,
     attempt: &Model,
     amount: Money,
     management_state: Option<ManagementState>,
@@ -318,8 +322,7 @@ pub(super) async fn book(
         created_at: now,
         settled_at: Some(now),
     };
-    transaction::Entity::insert(transaction.into_active_model()).exec_without_returning(tx).await?;
-    Ok(())
+    audit::insert(row, transaction, now).await
 }
 
 /// Keeps money that is not accepted as a case (rule T5).

@@ -3,6 +3,7 @@
 //! Nothing is written here. An answer that can't be trusted is no failure, and a refusal is the last word only where nobody else can have been served.
 
 use entity::{
+    audit::Actor,
     money::Money,
     transaction::{Failure, Heard, Model, Status},
 };
@@ -68,6 +69,14 @@ impl Told {
         match succeeded {
             true => Self { heard: Heard::Succeeded, ..Self::nothing() },
             false => Self::failed(WRITTEN_OFF, "Somebody decided that nothing came of it.", current.sends),
+        }
+    }
+
+    /// Whose word it is: the provider's, or the server's where there is none of the provider.
+    pub fn actor(&self) -> Actor {
+        match self.answer {
+            Some(_) => Actor::PROVIDER,
+            None => Actor::SERVER,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
+    audit::Actor,
     id::{PaymentId, TransactionId},
     money::Money,
     operation as kept, order as orders,
@@ -17,7 +18,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr};
 use super::{
     answer::{self, Recorded},
     intent::{self, Intent, Source},
-    lease::{self, HeldLock, Lease, LockedRow},
+    lease::{self, Errand, HeldLock, Lease, LockedRow},
     operation::{self, Key, Start},
     order, payment as payments,
     plan::{Plan, plan},
@@ -39,6 +40,7 @@ struct Work<'a> {
     verb: Verb,
     request: TransactionRequest,
     key: Key,
+    by: Actor,
 }
 
 /// How far it came up to the provider.
@@ -63,7 +65,7 @@ pub(super) async fn run(
     let request = request?;
     let key = key(caller, verb, &request, idempotency_key)?;
     let payment = payments::by_id(app.db.read(), request.payment_id).await?;
-    let work = Work { app, payment, verb, request, key };
+    let work = Work { app, payment, verb, request, key, by: caller.actor() };
     if work.request.dry_run {
         return work.dry_run().await;
     }
@@ -148,8 +150,8 @@ impl Work<'_> {
         let (taken, held) = match under {
             Some(lease) => (lease.clone(), lease::hold(&tx, lease).await?),
             None => {
-                let token = self.request.lock_token.as_ref();
-                lease::enter(app, &tx, self.payment.id, token, self.verb.mutation).await?
+                let (by, token) = (self.by.clone(), self.request.lock_token.as_ref());
+                lease::enter(app, &tx, self.payment.id, &Errand { by, token, purpose: self.verb.mutation }).await?
             }
         };
         if under.is_none() && left.is_none() {
@@ -279,7 +281,7 @@ impl Work<'_> {
     async fn close_now(&self, ids: &[TransactionId], lease: &Lease) -> Result<(), Error> {
         let tx = self.app.db.begin_write().await?;
         order::lock(&tx, &Audience::of_the_server(), self.payment.order_id).await?;
-        self.close(&lease::row(&tx, self.payment.id).await?, ids, lease).await?;
+        self.close(&lease::row(&tx, self.payment.id, self.by.clone()).await?, ids, lease).await?;
         Ok(tx.commit().await?)
     }
 

@@ -9,7 +9,7 @@
 mod moment;
 mod picture;
 mod scene;
-mod sources;
+pub mod sources;
 mod stage;
 mod story;
 mod troupe;

@@ -19,6 +19,7 @@ mod after_decisions;
 mod anonymous_tokens;
 mod archived_payments;
 mod attempts;
+mod audit;
 mod bad_input;
 mod bad_queries;
 mod browser;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use entity::{
-    attempt,
+    attempt, audit,
     id::{OrderId, PaymentId},
     lock,
     money::MoneyError,
@@ -31,10 +31,12 @@ pub(super) struct Dossier {
     pub payments: Vec<Books>,
 }
 
-/// A payment with its ledger and its lock.
+/// A payment with its ledger, the trail of it, and its lock.
 pub(super) struct Books {
     pub payment: payment::Model,
     pub transactions: Vec<transaction::Model>,
+    /// In the order of their numbers.
+    pub trail: Vec<audit::Model>,
     pub lock: Option<lock::Model>,
 }
 
@@ -100,14 +102,16 @@ impl Check<'_> {
         last: &Value,
         unreadable: &mut HashSet<Uuid>,
     ) -> Result<Found, DbErr> {
-        use {attempt::Column as Attempt, lock::Column as Lock, reconciliation::Column as Case};
-        use {payment::Column as Payment, snapshot::Column as Snapshot, transaction::Column as Transaction};
+        use {attempt::Column as Attempt, audit::Column as Entry, lock::Column as Lock};
+        use {payment::Column as Payment, reconciliation::Column as Case};
+        use {snapshot::Column as Snapshot, transaction::Column as Transaction};
         let among = |column: Payment| column.between(first.clone(), last.clone());
         let payments: SelectStatement =
             payment::Entity::find().select_only().column(Payment::Id).filter(among(Payment::OrderId)).into_query();
         let snapshots = snapshot::Entity::find().filter(Snapshot::OrderId.between(first.clone(), last.clone()));
         let attempts = attempt::Entity::find().filter(Attempt::OrderId.between(first.clone(), last.clone()));
         let transactions = transaction::Entity::find().filter(Transaction::PaymentId.in_subquery(payments.clone()));
+        let trail = audit::Entity::find().filter(Entry::PaymentId.in_subquery(payments.clone()));
         let locks = lock::Entity::find().filter(Lock::PaymentId.in_subquery(payments.clone()));
         let cases = reconciliation::Entity::find().filter(Case::PaymentId.in_subquery(payments));
         let payments = payment::Entity::find().filter(among(Payment::OrderId)).order_by_asc(Payment::Id);
@@ -116,6 +120,7 @@ impl Check<'_> {
             snapshots: self.hanging(snapshots, unreadable).await?,
             attempts: self.hanging(attempts.order_by_asc(Attempt::Id), unreadable).await?,
             transactions: self.hanging(transactions.order_by_asc(Transaction::Id), unreadable).await?,
+            trail: self.hanging(trail.order_by_asc(Entry::Sequence), unreadable).await?,
             locks: self.hanging(locks, unreadable).await?,
             cases: self.hanging(cases.order_by_asc(Case::Id), unreadable).await?,
         })
@@ -128,6 +133,7 @@ struct Found {
     snapshots: Vec<snapshot::Model>,
     attempts: Vec<attempt::Model>,
     transactions: Vec<transaction::Model>,
+    trail: Vec<audit::Model>,
     locks: Vec<lock::Model>,
     cases: Vec<reconciliation::Model>,
 }
@@ -137,12 +143,14 @@ impl Found {
     fn sorted(self, orders: Vec<order::Model>) -> Vec<Dossier> {
         let order_of: HashMap<PaymentId, OrderId> = self.payments.iter().map(|row| (row.id, row.order_id)).collect();
         let mut transactions = by(self.transactions, |row| Some(row.payment_id));
+        let mut trails = by(self.trail, |row| Some(row.payment_id));
         let mut locks = by(self.locks, |row| Some(row.payment_id));
         let mut cases = by(self.cases, |row| order_of.get(&row.payment_id).copied());
         let mut attempts = by(self.attempts, |row| Some(row.order_id));
         let mut snapshots = by(self.snapshots, |row| Some(row.order_id));
         let books = self.payments.into_iter().map(|payment| Books {
             transactions: transactions.remove(&payment.id).unwrap_or_default(),
+            trail: trails.remove(&payment.id).unwrap_or_default(),
             lock: locks.remove(&payment.id).unwrap_or_default().pop(),
             payment,
         });

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt};
 
 use entity::{
-    attempt, event,
+    attempt, audit, event,
     id::{AttemptId, CaseId, OrderId, PaymentId, TransactionId},
     lock, operation, order, outbox, owner, payment, reconciliation, snapshot, transaction,
 };
@@ -22,6 +22,7 @@ pub(super) enum Rows {
     Orders,
     Payments,
     Transactions,
+    Entries,
     Attempts,
     Snapshots,
     Locks,
@@ -33,10 +34,11 @@ pub(super) enum Rows {
 }
 
 impl Rows {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Orders,
         Self::Payments,
         Self::Transactions,
+        Self::Entries,
         Self::Attempts,
         Self::Snapshots,
         Self::Locks,
@@ -52,6 +54,7 @@ impl Rows {
             Self::Orders => order::Entity.table_name(),
             Self::Payments => payment::Entity.table_name(),
             Self::Transactions => transaction::Entity.table_name(),
+            Self::Entries => audit::Entity.table_name(),
             Self::Attempts => attempt::Entity.table_name(),
             Self::Snapshots => snapshot::Entity.table_name(),
             Self::Locks => lock::Entity.table_name(),
@@ -70,6 +73,7 @@ impl fmt::Display for Rows {
             Self::Orders => "orders",
             Self::Payments => "payments",
             Self::Transactions => "transactions",
+            Self::Entries => "audit entries",
             Self::Attempts => "attempts",
             Self::Snapshots => "snapshots",
             Self::Locks => "locks",
@@ -129,6 +133,19 @@ hangs! {
     reconciliation, Cases, "{}", CaseId, "id", on "payment_id";
     snapshot, Snapshots, "the snapshot of {}", OrderId, "order_id", on "order_id";
     lock, Locks, "the lock of {}", PaymentId, "payment_id", on "payment_id";
+}
+
+impl Row for audit::Entity {
+    const ROWS: Rows = Rows::Entries;
+
+    fn name(row: &QueryResult) -> Result<String, DbErr> {
+        let (payment, sequence) = (row.try_get::<Uuid>("", "payment_id")?, row.try_get::<i64>("", "sequence")?);
+        Ok(format!("entry {sequence} of {}", PaymentId::from(payment)))
+    }
+}
+
+impl Hangs for audit::Entity {
+    const ON: &'static str = "payment_id";
 }
 
 impl Paged for order::Entity {

@@ -31,7 +31,7 @@ async fn it_says_what_it_looked_at(shop: Shop) {
 
     let (lines, code) = checked(shop.database_url());
 
-    let sum = "looked at 1 orders, 1 payments, 2 transactions, 0 attempts, 1 snapshots, 1 locks, 0 cases, 1 owners, \
+    let sum = "looked at 1 orders, 1 payments, 2 transactions, 4 audit entries, 0 attempts, 1 snapshots, 1 locks, 0 cases, 1 owners, \
         4 operations, 0 provider events, ";
     assert_eq!((lines.len(), code), (1, Some(0)), "{lines:#?}");
     assert!(lines[0].starts_with(sum) && lines[0].ends_with(" changes: nothing is wrong"), "{lines:#?}");

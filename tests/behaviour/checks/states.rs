@@ -29,7 +29,7 @@ async fn an_empty_database_is_sound(shop: Shop) {
     assert_eq!(faults, Vec::<String>::new());
     assert_eq!(
         verdict.to_string(),
-        "looked at 0 orders, 0 payments, 0 transactions, 0 attempts, 0 snapshots, 0 locks, 0 cases, 0 owners, \
+        "looked at 0 orders, 0 payments, 0 transactions, 0 audit entries, 0 attempts, 0 snapshots, 0 locks, 0 cases, 0 owners, \
         0 operations, 0 provider events, 0 changes: nothing is wrong"
     );
 }
@@ -55,9 +55,9 @@ async fn a_database_after_the_whole_story_is_sound(shop: Shop) {
     shop.is_sound().await;
     let (_, verdict) = shop.verdict().await;
     assert!(
-        verdict
-            .to_string()
-            .starts_with("looked at 7 orders, 6 payments, 10 transactions, 2 attempts, 2 snapshots, 6 locks"),
+        verdict.to_string().starts_with(
+            "looked at 7 orders, 6 payments, 10 transactions, 25 audit entries, 2 attempts, 2 snapshots, 6 locks"
+        ),
         "{verdict}"
     );
     assert!(paid.starts_with("ord_"));

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{News, Payment, Shop, with};
 
-use super::{finds, open_case, transactions};
+use super::{beside_the_trail, finds, open_case, transactions};
 
 on_each_database![
     an_unanswered_transaction_that_nobody_will_ask_after,
@@ -93,7 +93,7 @@ async fn an_orphaned_key(shop: Shop) {
     shop.plants("DELETE FROM operation WHERE mutation <> 'authorizePayment'").await;
     shop.plants(&settled).await;
 
-    let faults = shop.faults().await;
+    let faults = beside_the_trail(shop.faults().await);
     let begin = r#"authorizePayment of SERVICE "checkout" under the key "left": is IN_PROGRESS, its lease ran out at "#;
     assert!(faults.len() == 1 && faults[0].starts_with(begin), "{faults:?}");
 }

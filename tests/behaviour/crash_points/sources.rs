@@ -39,7 +39,7 @@ pub fn calls() -> BTreeSet<String> {
 }
 
 /// The name of the function that begins on this line.
-fn name_of_function(line: &str) -> Option<&str> {
+pub fn name_of_function(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let begins = ["fn ", "pub", "async fn "].iter().any(|word| line.starts_with(word));
     let (_, name) = line.split_once("fn ").filter(|_| begins)?;
@@ -47,7 +47,7 @@ fn name_of_function(line: &str) -> Option<&str> {
 }
 
 /// The files under a directory of the package, each by its path from there.
-fn sources(directory: &str) -> Vec<(String, String)> {
+pub fn sources(directory: &str) -> Vec<(String, String)> {
     let mut found = vec![];
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     for entry in fs::read_dir(&place).expect("the sources").flatten() {

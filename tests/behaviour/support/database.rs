@@ -112,6 +112,11 @@ impl Look {
         self.connection.execute_unprepared(sql).await.expect(sql);
     }
 
+    /// Why the database does not do this.
+    pub async fn refuses(&self, sql: &str) -> String {
+        self.connection.execute_unprepared(sql).await.expect_err(sql).to_string()
+    }
+
     /// Whether nobody stands still in the middle of a transaction that writes.
     pub async fn is_at_rest(&self) -> bool {
         match self.engine {

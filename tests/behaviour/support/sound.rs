@@ -51,12 +51,25 @@ impl Shop {
     }
 
     /// An id as the database writes it.
-    fn spells(&self, id: &str) -> String {
+    pub fn spells(&self, id: &str) -> String {
         let (_, uuid) = id.split_once('_').expect("an id");
         match self.engine() {
             Engine::Sqlite => format!("x'{}'", uuid.replace('-', "")),
             Engine::Postgres => format!("'{uuid}'"),
         }
+    }
+
+    /// As an insider would begin: the audit trail is not only added to any more.
+    pub async fn audit_trail_can_be_changed(&self) {
+        self.is_tampered_with();
+        let sql = match self.engine() {
+            Engine::Sqlite => {
+                "DROP TRIGGER IF EXISTS payment_audit_no_update; DROP TRIGGER IF EXISTS payment_audit_no_delete;
+                DROP TRIGGER IF EXISTS payment_audit_no_replace"
+            }
+            Engine::Postgres => "DROP TRIGGER IF EXISTS payment_audit_append_only ON payment_audit",
+        };
+        self.database().await.run(sql).await;
     }
 
     /// From now on the database takes what its constraints refuse.
