@@ -1,6 +1,6 @@
 //! Rows that are written together: the models as they are read, turned into the values of columns.
 
-use entity::{attempt, lock, method, order, payment, snapshot, transaction};
+use entity::{attempt, audit, lock, method, order, payment, snapshot, transaction};
 use sea_orm::{EntityName, EntityTrait, Iden, Iterable, ModelTrait, Value};
 
 /// Orders with all that hangs on them.
@@ -13,18 +13,20 @@ pub struct Batch {
     pub locks: Vec<lock::Model>,
     pub attempts: Vec<attempt::Model>,
     pub transactions: Vec<transaction::Model>,
+    pub audit: Vec<audit::Model>,
     pub snapshots: Vec<snapshot::Model>,
 }
 
 impl Batch {
     /// The rows of each table; none points to one that comes later.
-    pub fn rows(&self) -> [Rows; 6] {
+    pub fn rows(&self) -> [Rows; 7] {
         [
             Rows::of(&self.orders),
             Rows::of(&self.payments).beside(Rows::of(&self.methods)),
             Rows::of(&self.locks),
             Rows::of(&self.attempts),
             Rows::of(&self.transactions),
+            Rows::of(&self.audit),
             Rows::of(&self.snapshots),
         ]
     }

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use entity::{
     attempt::{ClientSecret, Model, News, Status},
+    audit::{Actor, Standing},
     id::{AttemptId, TransactionId},
     metadata::Metadata,
     payment,
@@ -61,7 +62,7 @@ impl Page {
     pub fn pay(&mut self, history: &mut History<'_>) -> Result<TransactionId, SeedError> {
         let attempt = &self.attempt;
         let id = TransactionId::drawn(history.now, history.dice.bytes());
-        history.batch.transactions.push(transaction::Model {
+        let transaction = transaction::Model {
             id,
             payment_id: attempt.payment_id,
             kind: Kind::AuthorizeAndCapture,
@@ -86,7 +87,9 @@ impl Page {
             next_check_at: None,
             created_at: history.now,
             settled_at: Some(history.now),
-        });
+        };
+        self.till.note(Standing::from(&transaction), Actor::PROVIDER, history.now);
+        history.batch.transactions.push(transaction);
         self.advance(history, News::MoneyAccepted);
         history.pay(Some(self.attempt.id))?;
         Ok(id)

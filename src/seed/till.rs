@@ -1,6 +1,8 @@
 //! A payment on its way: its amount, its lock, and what was asked of the provider for it.
 
+use chrono::{DateTime, Utc};
 use entity::{
+    audit::{self, Actor, ActorKind, Standing},
     id::{PaymentId, TransactionId},
     lock,
     metadata::Metadata,
@@ -21,6 +23,8 @@ pub struct Till {
     pub payment: payment::Model,
     method_token: Option<MethodToken>,
     lock: lock::Model,
+    /// What became of its transactions, entry by entry.
+    trail: Vec<audit::Model>,
 }
 
 /// What is asked of the provider.
@@ -46,7 +50,7 @@ impl Till {
             created_at: now,
             updated_at: now,
         };
-        Self { payment, method_token, lock: lock::Model::new(id) }
+        Self { payment, method_token, lock: lock::Model::new(id), trail: vec![] }
     }
 
     /// Whoever read it has read something old.
@@ -79,16 +83,34 @@ impl Till {
     pub fn undo(&mut self, history: &mut History<'_>, held: TransactionId) -> Result<(), SeedError> {
         self.lock(history)?;
         self.touch(history);
+        self.mark(history, held, Undoing::Unwanted, Actor::SERVER)?;
         self.lock(history)?;
+        self.mark(history, held, Undoing::Begun, Actor::SERVER)?;
         let amount = self.payment.amount();
         let ask = Ask { kind: Kind::ReverseAuthorize, amount, parent: Some(held) };
         self.run(history, ask, None, Some(ManagementState::ReversalTransaction));
-        let original = history.batch.transactions.iter_mut().rev().find(|row| row.id == held);
-        let original = original.ok_or_else(|| SeedError(format!("{held} is not there")))?;
-        for step in [Undoing::Unwanted, Undoing::Begun, Undoing::Done] {
-            original.management_state = ManagementState::on(original.management_state, step);
-        }
+        self.mark(history, held, Undoing::Done, Actor::PROVIDER)
+    }
+
+    fn mark(
+        &mut self,
+        history: &mut History<'_>,
+        id: TransactionId,
+        step: Undoing,
+        by: Actor,
+    ) -> Result<(), SeedError> {
+        let row = history.batch.transactions.iter_mut().rev().find(|row| row.id == id);
+        let row = row.ok_or_else(|| SeedError(format!("{id} is not there")))?;
+        row.management_state = ManagementState::on(row.management_state, step);
+        let standing = Standing::from(&*row);
+        self.note(standing, by, history.now);
         Ok(())
+    }
+
+    /// An entry of the trail: how a transaction stands from this moment on.
+    pub fn note(&mut self, standing: Standing, by: Actor, at: DateTime<Utc>) {
+        let head = self.trail.last().map(audit::Model::head);
+        self.trail.push(audit::Model::after(head.as_ref(), standing, by, at));
     }
 
     fn run(
@@ -104,7 +126,7 @@ impl Till {
         self.touch(history);
         let heard = if failure.is_some() { Heard::Failed } else { Heard::Succeeded };
         let provider_reference = provider_id("trx", history.dice);
-        history.batch.transactions.push(transaction::Model {
+        let transaction = transaction::Model {
             id,
             payment_id: self.payment.id,
             kind,
@@ -129,7 +151,12 @@ impl Till {
             next_check_at: None,
             created_at: sent_at,
             settled_at: Some(history.now),
-        });
+        };
+        let answered = Standing::from(&transaction);
+        let by = if management_state.is_some() { Actor::SERVER } else { checkout() };
+        self.note(Standing { status: Status::Sent, ..answered.clone() }, by, sent_at);
+        self.note(answered, Actor::PROVIDER, history.now);
+        history.batch.transactions.push(transaction);
         id
     }
 
@@ -138,7 +165,13 @@ impl Till {
         history.batch.methods.push(method::Model { id: self.payment.id, method_token: self.method_token });
         history.batch.payments.push(self.payment);
         history.batch.locks.push(self.lock);
+        history.batch.audit.extend(self.trail);
     }
+}
+
+/// Who asks for what the server does not ask for of itself.
+fn checkout() -> Actor {
+    Actor { kind: ActorKind::Service, id: Some("checkout".into()) }
 }
 
 /// As the sandbox says no.
