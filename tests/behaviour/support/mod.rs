@@ -20,6 +20,7 @@ mod postgres;
 pub mod process;
 mod programs;
 pub mod proxy;
+pub mod schema;
 pub mod setting;
 pub mod shop;
 mod socket;
