@@ -74,7 +74,7 @@ impl World {
         shop.checkout().authorizes(&payment, "20.00").await;
         shop.checkout().moves("capturePayment", &payment, "5.00", json!({ "idempotencyKey": "checkout's" })).await;
         let locked = shop.payment("tok_ok").await;
-        let lock = shop.checkout().locks(&[&locked], json!({ "purpose": "a table" })).await;
+        let lock = shop.checkout().locks(&[&locked], json!({ "ttlSeconds": 300, "purpose": "a table" })).await;
         let token = lock["locks"][0]["token"].as_str().expect("a token").to_owned();
         let (_, attempt) = shop.open_attempt().await;
         shop.hears(&News::that(&attempt, "succeeded").received(2990, "USD")).await;

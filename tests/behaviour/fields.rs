@@ -99,7 +99,7 @@ impl Question<'_> {
                 (Some(_), _) => words.extend(all("UNKNOWN")),
                 (None, Some(refused)) => words.extend(refused),
                 (None, None) => {
-                    words.extend(left.iter().map(|field| (field.name.clone(), self.told(&answer, &field.name))))
+                    words.extend(left.iter().map(|field| (field.name.clone(), self.told(&answer, &field.name))));
                 }
             }
         }
@@ -287,6 +287,7 @@ impl Table {
 
 // rules A2, A3, A4 (test G8): this table is the policy, field by field. To whoever a line does not name there is no such field; "nothing" is what is
 // told of what is not there, "zero" what is counted of it. Whoever has no good token is told UNAUTHENTICATED whatever they ask.
+#[expect(clippy::too_many_lines, reason = "the table is long")]
 async fn who_sees_what(shop: Shop) {
     let scene = Scene::set(&shop).await;
     let (callers, strangers) = (actors(&shop), strangers(&shop));

@@ -78,6 +78,7 @@ mod sandbox_methods;
 mod secrets;
 mod servers;
 mod slow_clients;
+mod socket_limits;
 mod sockets;
 mod splits;
 mod storms;
