@@ -22,12 +22,15 @@ pub enum Broken {
 pub fn crash_point(_: impl Display) {}
 
 #[cfg(not(feature = "faults"))]
+pub fn panic_point(_: &str) {}
+
+#[cfg(not(feature = "faults"))]
 pub fn is_broken(_: Broken) -> bool {
     false
 }
 
 #[cfg(feature = "faults")]
-pub use armed::{crash_point, is_broken};
+pub use armed::{crash_point, is_broken, panic_point};
 
 #[cfg(feature = "faults")]
 mod armed {
@@ -42,6 +45,9 @@ mod armed {
     };
 
     use super::{Broken, Display};
+
+    /// What nobody outside may read.
+    const WORDS: &str = "SELECT * FROM orders, at src/faults.rs: a test's own panic";
 
     struct Settings {
         crash_at: Option<Moment>,
@@ -114,7 +120,15 @@ mod armed {
             process::abort();
         }
         if panic_at.as_ref().is_some_and(|moment| moment.is_now_once(&name)) {
-            panic!("SELECT * FROM orders, at src/faults.rs: a test's own panic");
+            panic!("{WORDS}");
+        }
+    }
+
+    /// Panics here if this is the point. Nothing is written here, so that nobody dies of it and nobody notes it.
+    #[expect(clippy::panic, reason = "so that a test can see one caught")]
+    pub fn panic_point(name: &str) {
+        if settings().panic_at.as_ref().is_some_and(|moment| moment.is_now_once(name)) {
+            panic!("{WORDS}");
         }
     }
 

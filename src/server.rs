@@ -28,9 +28,7 @@ use crate::{
     service::{change::Changes, change_hub, reconcile},
 };
 
-/// How long what runs may go on after a stop was asked for.
-const GRACE: Duration = Duration::from_secs(30);
-/// How long the database may take to let go of its connections after that.
+/// How long the database may take to let go of its connections, once nothing runs any more.
 const CLOSING: Duration = Duration::from_secs(5);
 /// How long a shopper may take on the sandbox's page.
 const SANDBOX_SESSION_TTL: Duration = Duration::from_secs(30 * 60);
@@ -76,6 +74,7 @@ pub struct Running {
     app: Arc<App>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    drain_timeout: Duration,
     db: Database,
 }
 
@@ -86,9 +85,9 @@ impl Running {
         done.map_err(|error| ServerError(format!("the reconciler failed: {error:?}")))
     }
 
-    /// Stops accepting, lets what runs come to its end within 30 s, and lets go of the database.
+    /// Stops accepting, lets what runs come to its end within the time that is set for that, and lets go of the database.
     pub async fn stop(self) -> Result<(), ServerError> {
-        end(&self.stop, &self.tasks).await;
+        end(&self.stop, &self.tasks, self.drain_timeout).await;
         match tokio::time::timeout(CLOSING, self.db.close()).await {
             Ok(closed) => closed.map_err(failed("the database could not be closed")),
             Err(_) => {
@@ -125,6 +124,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         schema,
         issuers,
         traffic: config.traffic.clone(),
+        sockets: config.sockets,
         admission: Admission::new(&config.traffic),
         failures: Failures::new(&config.traffic),
         tasks: tasks.clone(),
@@ -139,7 +139,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
     if config.reconciler {
         tasks.spawn(reconciler::run(Arc::clone(&app), stop.clone(), tasks.clone()));
     }
-    Ok(Running { address, callers, app, stop, tasks, db })
+    Ok(Running { address, callers, app, stop, tasks, drain_timeout: config.drain_timeout, db })
 }
 
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {
@@ -210,10 +210,10 @@ fn serve(config: &Config, listener: TcpListener, routes: Router, stop: &Cancella
 }
 
 /// Asks all that runs to come to its end, and waits for it as long as there is time. A connection that says nothing keeps nobody longer.
-async fn end(stop: &CancellationToken, tasks: &TaskTracker) {
+async fn end(stop: &CancellationToken, tasks: &TaskTracker, time: Duration) {
     stop.cancel();
     tasks.close();
-    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(time, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open, or requests running, when the time was up");
     }
 }
@@ -316,6 +316,6 @@ pub async fn serve_sandbox(
     serve(&config, listener, sandbox.router(), &stop, &tasks);
     listening(address);
     stopped.await;
-    end(&stop, &tasks).await;
+    end(&stop, &tasks, config.drain_timeout).await;
     Ok(())
 }

@@ -10,6 +10,8 @@ const ID_CHARACTERS: usize = 24;
 /// Where the hyphens of a UUID stand, and how long it is.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 const UUID_CHARACTERS: usize = 36;
+/// As often as that an address may have been written into another one.
+const MOST_LAYERS: usize = 5;
 /// The zeros of the digits that people type: ASCII, Arabic, Persian, Devanagari, full-width.
 const ZEROS: [char; 5] = ['0', '٠', '۰', '०', '０'];
 
@@ -22,6 +24,36 @@ pub fn holds_card_number(text: &str) -> bool {
     }
     let text: Vec<char> = text.chars().collect();
     chains(&without_ids(&text)).iter().any(|groups| holds_one(groups))
+}
+
+/// Whether an address holds one as whoever reads it would read it: with its tabs and ends of lines left out, with a space for each plus, and with its
+/// characters written as a percent sign and two digits, even that a few times over.
+pub fn address_holds_card_number(address: &str) -> bool {
+    let mut address = address.replace(['\t', '\n', '\r'], "");
+    for _ in 0..MOST_LAYERS {
+        if holds_card_number(&address) || holds_card_number(&address.replace('+', " ")) {
+            return true;
+        }
+        match decoded(&address) {
+            Some(shorter) => address = shorter,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// An address with what stands for its characters resolved once; `None` where nothing does.
+fn decoded(address: &str) -> Option<String> {
+    let mut bytes = vec![];
+    let mut rest = address.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16)?.try_into().ok());
+        let byte: Option<(u8, u8)> = if *first == b'%' { hex(0).zip(hex(1)) } else { None };
+        bytes.push(byte.map_or(*first, |(high, low)| high * 16 + low));
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    (bytes.len() < address.len()).then_some(text)
 }
 
 fn digit(character: char) -> Option<u32> {
@@ -223,6 +255,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_hides_none() {
+        for address in [
+            "https://shop.example/thanks?card=4111111111111111",
+            "https://shop.example/%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31",
+            "https://shop.example/?n=411111111111111%31",
+            "https://shop.example/?n=4111+1111+1111+1111",
+            "https://shop.example/?n=4111%201111%2D1111%e2%80%8a1111&m=4111%201111%201111%C2%A01111",
+            "https://shop.example/?n=4111\t1111\r\n11111111",
+            "https://shop.example/#%253411111111111111%2531",
+            "https://shop.example/%25253411111111111111%252531%zz%",
+        ] {
+            assert!(address_holds_card_number(address), "{address}");
+        }
+        for address in [
+            "https://shop.example/thanks?order=ord_01a20196-0d7c-7b4b-a0b5-239896af187d&at=2026-11-22T06%3A12%3A20.123Z",
+            "https://shop.example/?n=%34111",
+            "https://shop.example/?a=1%2B1&b=100%",
+            "%",
+            "%%%4",
+            "",
+        ] {
+            assert!(!address_holds_card_number(address), "{address}");
+        }
+    }
+
     fn with_check_digit(mut number: Vec<u32>) -> Vec<u32> {
         number.push(0);
         let check = (0..10).find(|check| {
@@ -261,6 +319,7 @@ mod tests {
         #[test]
         fn any_text_can_be_looked_through(text in ".*") {
             let _ = holds_card_number(&text);
+            let _ = address_holds_card_number(&text);
         }
 
         #[test]

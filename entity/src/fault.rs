@@ -2,7 +2,7 @@
 //!
 //! Faults are gathered, not thrown one at a time: whoever sent five mistakes is told of five.
 
-use crate::card::holds_card_number;
+use crate::card::{address_holds_card_number, holds_card_number};
 
 /// What is said of a text that holds a card number, which is not repeated.
 pub const CARD_NUMBER: &str =
@@ -62,6 +62,14 @@ impl Faults {
             self.add(path, "holds a NUL character");
         }
         if holds_card_number(text) {
+            self.add(path, CARD_NUMBER);
+        }
+    }
+
+    /// The same of an address, whose characters may be written otherwise than they are read.
+    pub fn address(&mut self, path: &str, address: &str, allowed: std::ops::RangeInclusive<usize>) {
+        self.text(path, address, allowed);
+        if !holds_card_number(address) && address_holds_card_number(address) {
             self.add(path, CARD_NUMBER);
         }
     }

@@ -5,6 +5,8 @@
 mod limits;
 mod mistake;
 mod network;
+mod socket;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,10 +22,13 @@ use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-use self::{limits::LimitSettings, mistake::names, traffic::TrafficSettings};
+use self::{
+    limits::LimitSettings, mistake::names, socket::SocketSettings, stop::StopSettings, traffic::TrafficSettings,
+};
 pub use self::{
     mistake::Mistakes,
     network::Network,
+    socket::Sockets,
     token::{TokenConfig, TrustedIssuer},
     traffic::{Allowance, Traffic},
 };
@@ -162,6 +167,12 @@ pub struct Settings {
 
     #[command(flatten)]
     traffic: TrafficSettings,
+
+    #[command(flatten)]
+    sockets: SocketSettings,
+
+    #[command(flatten)]
+    stop: StopSettings,
 }
 
 /// Shows nothing: nobody has looked yet in which settings a password stands.
@@ -212,6 +223,9 @@ pub struct Config {
     pub limits: graphql::Limits,
     pub trusted_documents: Option<PathBuf>,
     pub traffic: Traffic,
+    pub sockets: Sockets,
+    /// How long what runs may go on once a stop was asked for.
+    pub drain_timeout: Duration,
     pub log: EnvFilter,
     pub log_format: LogFormat,
 }
@@ -315,6 +329,8 @@ impl Settings {
             limits: self.limits.check(&mut mistakes),
             trusted_documents: self.limits.trusted_documents.clone(),
             traffic: self.traffic.check(&mut mistakes),
+            sockets: self.sockets.check(&mut mistakes),
+            drain_timeout: self.stop.check(&mut mistakes),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),

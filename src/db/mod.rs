@@ -6,6 +6,7 @@
 mod busy;
 mod connection;
 mod postgres;
+mod probe;
 mod snapshot;
 mod sqlite;
 mod transaction;
@@ -34,6 +35,7 @@ pub use self::{
 };
 use self::{
     connection::{Pool, failed, no_place},
+    probe::Probe,
     transaction::Watcher,
 };
 
@@ -49,6 +51,7 @@ pub struct Database {
     /// Where one writes at a time, as in SQLite, those of this process stand in a row here: else each would hold a connection, and sleep and look
     /// again, until it happens to be the first.
     writers: Option<Arc<Semaphore>>,
+    probe: Probe,
     /// Rung after each commit of this process that told of a change.
     told: watch::Sender<()>,
 }
@@ -66,7 +69,8 @@ impl Database {
     fn of(pool: Pool) -> Self {
         let one_at_a_time = pool.backend() == DbBackend::Sqlite;
         let writers = one_at_a_time.then(|| Arc::new(Semaphore::new(1)));
-        Self { reader: Reader { pool, watcher: Watcher::default() }, writers, told: watch::Sender::new(()) }
+        let probe = Probe::beside(&pool);
+        Self { reader: Reader { pool, watcher: Watcher::default() }, writers, probe, told: watch::Sender::new(()) }
     }
 
     /// The same pool as SeaORM has it, without the limits on an answer: for what takes SeaORM's transactions only, and may take its time.
@@ -134,7 +138,7 @@ impl Database {
     ///
     /// Where nothing is to be done it waits for nobody: a server that starts beside others that write is not kept from it.
     pub async fn migrate(&self) -> Result<(), DbErr> {
-        if matches!(self.is_migrated().await, Ok(true)) {
+        if matches!(is_migrated(self.read()).await, Ok(true)) {
             return Ok(());
         }
         let _turn = self.turn().await?;
@@ -156,17 +160,9 @@ impl Database {
     }
 
     /// Whether the database answers and has every step of the schema that this program knows. It may have more: while a newer server is rolled
-    /// out, the older ones go on.
+    /// out, the older ones go on. Whoever is at work with the pool is not in the way.
     pub async fn is_ready(&self) -> bool {
-        self.is_migrated().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the database is not ready");
-            false
-        })
-    }
-
-    async fn is_migrated(&self) -> Result<bool, DbErr> {
-        let applied = seaql_migrations::Entity::find().all(self.read()).await?;
-        Ok(Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name())))
+        self.probe.finds(async |reader| is_migrated(reader).await).await
     }
 
     /// Watches every statement: for tests that count them.
@@ -176,7 +172,13 @@ impl Database {
 
     /// Waits until each connection is back, and closes it.
     pub async fn close(self) -> Result<(), DbErr> {
+        self.probe.close().await;
         self.reader.pool.close().await;
         Ok(())
     }
+}
+
+async fn is_migrated(reader: &Reader) -> Result<bool, DbErr> {
+    let applied = seaql_migrations::Entity::find().all(reader).await?;
+    Ok(Migrator::migrations().iter().all(|step| applied.iter().any(|applied| applied.version == step.name())))
 }

@@ -53,6 +53,11 @@ pub async fn open(url: &str, most_connections: u32) -> Result<PgPool, DbErr> {
     }
 }
 
+/// A pool of one connection beside this one, made when it is first needed.
+pub fn one_beside(other: &PgPool) -> PgPool {
+    pool(1).connect_lazy_with((*other.connect_options()).clone())
+}
+
 fn failed(error: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }

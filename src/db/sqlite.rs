@@ -47,16 +47,24 @@ pub async fn open(url: &str, most_connections: u32) -> Result<SqlitePool, DbErr>
 }
 
 async fn open_once(options: &SqliteConnectOptions, most_connections: u32) -> Result<SqlitePool, DbErr> {
-    let pool = PoolOptions::new()
+    let pool = pool(most_connections).connect_with(options.clone()).await.map_err(failed)?;
+    keeps_promises(&pool).await?;
+    Ok(pool)
+}
+
+/// A pool of one connection beside this one, made when it is first needed.
+pub fn one_beside(other: &SqlitePool) -> SqlitePool {
+    pool(1).connect_lazy_with((*other.connect_options()).clone())
+}
+
+fn pool(most_connections: u32) -> PoolOptions<sqlx::Sqlite> {
+    PoolOptions::new()
         .max_connections(most_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         // A database in memory ends with its last connection.
         .idle_timeout(None)
-        .max_lifetime(None);
-    let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
-    keeps_promises(&pool).await?;
-    Ok(pool)
+        .max_lifetime(None)
 }
 
 fn failed(error: sqlx::Error) -> DbErr {

@@ -48,7 +48,7 @@ impl AttemptToPayForOrderInput {
             faults.text("provider", provider, 1..=50);
         }
         if let Some(address) = &self.return_url {
-            faults.text("returnUrl", address, 1..=2000);
+            faults.address("returnUrl", address, 1..=2000);
         }
         let not_an_address = "is not an address such as https://shop.example/paid";
         let return_url = self.return_url.map(|text| faults.take("returnUrl", text.parse().map_err(|_| not_an_address)));

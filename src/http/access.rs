@@ -45,7 +45,7 @@ pub fn refused(face: &Face, peer: SocketAddr, headers: &HeaderMap, denied: Denie
 }
 
 /// Whether no honest client sends such a token: one that is late, or forgotten, is sent now and then by each.
-fn is_suspect(rejected: Rejected) -> bool {
+pub fn is_suspect(rejected: Rejected) -> bool {
     match rejected {
         Rejected::Missing | Rejected::Expired | Rejected::NotYetValid | Rejected::Revoked => false,
         Rejected::Malformed

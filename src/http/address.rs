@@ -21,9 +21,16 @@ use crate::config::{Network, Traffic};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// What is told to whoever failed too often.
+pub const TOO_OFTEN: &str = "Too many requests from this address came with a bad token or signature.";
+
 /// Counts failures by address. Its clones are the same one.
 #[derive(Clone)]
 pub struct Failures(Arc<Inner>);
+
+/// Where somebody is: all the addresses that one client has.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(IpAddr);
 
 struct Inner {
     /// `None`: nobody counts.
@@ -40,11 +47,19 @@ impl Failures {
 
     /// Counts one more failure of whoever sent this; gives what is answered where there were too many.
     pub fn one_more(&self, peer: SocketAddr, headers: &HeaderMap) -> Option<Response> {
+        let after = self.count(self.place(peer, headers))?;
+        Some(come_again(refusal(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", TOO_OFTEN), after))
+    }
+
+    /// Where this was sent from, for what fails later.
+    pub fn place(&self, peer: SocketAddr, headers: &HeaderMap) -> Place {
+        Place(block(client(peer.ip(), headers, &self.0.proxies)))
+    }
+
+    /// Counts one more failure of whoever is there; where there were too many, gives after which time the next one is told why.
+    pub fn count(&self, place: Place) -> Option<Duration> {
         let meter = self.0.meter.as_ref()?;
-        let client = block(client(peer.ip(), headers, &self.0.proxies));
-        let after = meter.spend(self.0.numbers.hash_one(client), 1, Instant::now()).err()?;
-        let why = "Too many requests from this address came with a bad token or signature.";
-        Some(come_again(refusal(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", why), after))
+        meter.spend(self.0.numbers.hash_one(place.0), 1, Instant::now()).err()
     }
 }
 

@@ -40,7 +40,12 @@ use tower_http::{
 };
 
 pub use self::{address::Failures, admission::Admission, serving::serve};
-use crate::{app::App, auth::Issuers, config::Traffic, graphql::Schema};
+use crate::{
+    app::App,
+    auth::Issuers,
+    config::{Sockets, Traffic},
+    graphql::Schema,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -52,6 +57,7 @@ pub struct Face {
     /// Whom tokens are taken from.
     pub issuers: Issuers,
     pub traffic: Traffic,
+    pub sockets: Sockets,
     pub admission: Admission,
     pub failures: Failures,
     /// What a request leaves to be finished here is finished before the server ends.
@@ -166,10 +172,17 @@ fn request_id(id: &RequestId) -> String {
     id.header_value().to_str().unwrap_or_default().to_owned()
 }
 
+/// What is told of a fault of ours, beside the request's id.
+const INTERNAL: (&str, &str) = ("INTERNAL", "Internal error.");
+
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    log_panic(&*panic);
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL.0, INTERNAL.1)
+}
+
+fn log_panic(panic: &(dyn Any + Send)) {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = words.unwrap_or("without words"), "a request panicked");
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error.")
 }
 
 /// What a refusal says. It is written where the request's id is known.

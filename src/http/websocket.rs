@@ -30,29 +30,19 @@ use tower_http::request_id::RequestId;
 use tracing::Instrument;
 
 use self::{
-    guest::{Session, Unwelcome, who},
+    guest::{Guest, Session, Unwelcome, who},
     listening::Listening,
     talk::{Goodbye, Talk},
 };
 use super::{Face, access, refusal, request_id};
 use crate::{
-    auth::{Denied, Rejected, Verified},
+    auth::{Denied, Rejected},
     service::anonymous_token,
 };
 
 const PROTOCOL: &str = "graphql-transport-ws";
-/// The longest message that is read, in bytes; what is a few times as long is not even taken in.
-const MOST_MESSAGE_BYTES: usize = 64 * 1024;
 /// Each connection has buffers of its own.
 const BUFFER_BYTES: usize = 4 * 1024;
-/// How long a client may take to say who it is.
-const INIT: Duration = Duration::from_secs(10);
-/// How long a client may take to read one message.
-const WRITE: Duration = Duration::from_secs(5);
-/// How often a client is asked whether it is still there.
-const PING: Duration = Duration::from_secs(15);
-/// After this without a word it is not.
-const SILENCE: Duration = Duration::from_secs(50);
 /// How long a client may take to close its side.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -74,16 +64,19 @@ pub async fn open(
         Some(authorization) => Some(access::verified(&face, Some(authorization)).await.map_err(refused)?),
         None => None,
     };
+    let guest = Guest { from_header, place: face.failures.place(peer, &parts.headers) };
     let running = face.tasks.token();
+    // What is a few times as long as it may be is not even taken in.
+    let most_bytes = face.sockets.message_bytes.saturating_mul(4);
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(MOST_MESSAGE_BYTES * 4)
-        .max_frame_size(MOST_MESSAGE_BYTES * 4);
+        .max_message_size(most_bytes)
+        .max_frame_size(most_bytes);
     Ok(upgrade.on_upgrade(move |socket| {
         let work = async move {
-            converse(face, socket, protocol, from_header, &request_id(&id)).await;
+            converse(face, socket, protocol, guest, &request_id(&id)).await;
             drop(running);
         };
         work.in_current_span()
@@ -102,13 +95,7 @@ async fn protocol(upgrade: &WebSocketUpgrade, parts: &mut Parts) -> Result<Graph
 }
 
 /// Speaks with a client until one of the two has enough of it.
-async fn converse(
-    face: Arc<Face>,
-    socket: WebSocket,
-    protocol: GraphQLProtocol,
-    from_header: Option<Verified>,
-    request_id: &str,
-) {
+async fn converse(face: Arc<Face>, socket: WebSocket, protocol: GraphQLProtocol, guest: Guest, request_id: &str) {
     let session = Session::default();
     let (hears, mut heard) = mpsc::channel(1);
     let (says, said) = mpsc::channel(1);
@@ -117,7 +104,7 @@ async fn converse(
     let init = {
         let (face, session) = (Arc::clone(&face), Arc::clone(&session));
         move |payload: serde_json::Value| async move {
-            let known = who(&face, from_header, &payload).await;
+            let known = who(&face, guest, &payload).await;
             let refused = known.as_ref().err().map(|unwelcome| unwelcome.goodbye().reason);
             // It is asked for once.
             let _ = session.set(known);
@@ -126,6 +113,7 @@ async fn converse(
     };
     let graphql = GraphQLWebSocket::new_with_pair(PollSender::new(says), heard, listening, protocol);
     let graphql = graphql.on_connection_init(init).serve();
+    let pings = interval(face.sockets.ping_interval);
     let mut line = Line {
         face,
         socket,
@@ -133,7 +121,7 @@ async fn converse(
         talk: Talk::default(),
         hears,
         said,
-        pings: interval(PING),
+        pings,
         opened_at: Instant::now(),
         heard_at: Instant::now(),
     };
@@ -166,7 +154,7 @@ impl Line {
         loop {
             let ended = tokio::select! {
                 () = self.face.stop.cancelled() => Err(Some(stopping())),
-                () = sleep_until(self.opened_at + INIT), if self.session.get().is_none() => {
+                () = sleep_until(self.opened_at + self.face.sockets.init_timeout), if self.session.get().is_none() => {
                     Err(Some(Goodbye::new(4408, "Connection initialisation timeout")))
                 }
                 () = sleep_until(self.expires_at()) => Err(Some(expired())),
@@ -226,7 +214,7 @@ impl Line {
     fn hears(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), Option<Goodbye>> {
         self.heard_at = Instant::now();
         match frame {
-            Some(Ok(Message::Text(text))) if text.len() > MOST_MESSAGE_BYTES => Err(Some(too_long())),
+            Some(Ok(Message::Text(text))) if text.len() > self.face.sockets.message_bytes => Err(Some(self.too_long())),
             Some(Ok(Message::Text(text))) => {
                 self.talk.hears(&text)?;
                 // There is room: it was looked for before.
@@ -236,7 +224,7 @@ impl Line {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Ok(Message::Close(_))) | None => Err(None),
             // Whoever lost the connection does not hear it.
-            Some(Err(_)) => Err(Some(too_long())),
+            Some(Err(_)) => Err(Some(self.too_long())),
         }
     }
 
@@ -249,7 +237,7 @@ impl Line {
         if let Err(denied @ Denied::Rejected(_)) = self.looks_again().await {
             return Err(Some(Unwelcome::from(denied).goodbye()));
         }
-        if self.heard_at.elapsed() > SILENCE {
+        if self.heard_at.elapsed() > self.face.sockets.silence {
             return Err(None);
         }
         self.writes(Message::Ping(Vec::new().into())).await
@@ -259,7 +247,7 @@ impl Line {
     async fn writes(&mut self, message: Message) -> Result<(), Option<Goodbye>> {
         tokio::select! {
             () = self.face.stop.cancelled() => Err(Some(stopping())),
-            written = timeout(WRITE, self.socket.send(message)) => match written {
+            written = timeout(self.face.sockets.write_timeout, self.socket.send(message)) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
                 Err(_) => {
@@ -268,6 +256,10 @@ impl Line {
                 }
             },
         }
+    }
+
+    fn too_long(&self) -> Goodbye {
+        Goodbye::new(1009, &format!("A message has at most {} bytes.", self.face.sockets.message_bytes))
     }
 
     /// Says why, if it is for the client, and waits a moment for its answer: what is closed with words unread may take ours along.
@@ -290,8 +282,4 @@ fn stopping() -> Goodbye {
 
 fn expired() -> Goodbye {
     Unwelcome::from(Denied::from(Rejected::Expired)).goodbye()
-}
-
-fn too_long() -> Goodbye {
-    Goodbye::new(1009, &format!("A message has at most {MOST_MESSAGE_BYTES} bytes."))
 }

@@ -140,12 +140,14 @@ async fn next_sequence(tx: &WriteTransaction, owner: &Owner) -> Result<i64, DbEr
 
 /// One order that the caller may see, or `None`: missing and foreign alike (rule A2).
 pub async fn find(app: &App, caller: &Caller, id: OrderId) -> Result<Option<Model>, Error> {
+    faults::panic_point("an order is looked for");
     let audience = caller.audience(Scope::OrdersRead)?;
     Ok(reached_by(Entity::find_by_id(id), &audience).one(app.db.read()).await?)
 }
 
 /// These orders, which were reached through something that the caller may see.
 pub async fn by_ids(db: &impl ConnectionTrait, ids: &[OrderId]) -> Result<Vec<Model>, DbErr> {
+    faults::panic_point("orders are loaded");
     Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 

@@ -74,7 +74,8 @@ impl World {
         shop.checkout().authorizes(&payment, "20.00").await;
         shop.checkout().moves("capturePayment", &payment, "5.00", json!({ "idempotencyKey": "checkout's" })).await;
         let locked = shop.payment("tok_ok").await;
-        let token = shop.checkout().locks_one(&locked).await;
+        let lock = shop.checkout().locks(&[&locked], json!({ "ttlSeconds": 300, "purpose": "a table" })).await;
+        let token = lock["locks"][0]["token"].as_str().expect("a token").to_owned();
         let (_, attempt) = shop.open_attempt().await;
         shop.hears(&News::that(&attempt, "succeeded").received(2990, "USD")).await;
         Self {
@@ -88,7 +89,7 @@ impl World {
     }
 
     /// What is sent for a mutation. What could be in each other's way gets an order of its own.
-    async fn input_of(&self, shop: &Shop, mutation: &str) -> Value {
+    pub async fn input_of(&self, shop: &Shop, mutation: &str) -> Value {
         let order = async || json!({ "orderId": shop.adas_order().await });
         let keyed = |input: Value| with(input, json!({ "idempotencyKey": shop.fresh_key() }));
         let (locked, token) = &self.locked;
@@ -97,7 +98,7 @@ impl World {
             "createOrder" => keyed(json!({ "owner": { "kind": "USER", "id": "carl" }, "cart": tea() })),
             "updateOrderCart" => with(order().await, json!({ "cart": tea() })),
             "cancelOrder" => order().await,
-            "claimAnonymousOrders" => json!({ "anonymousUserId": "g-1", "userId": "carl" }),
+            "claimAnonymousOrders" => json!({ "anonymousUserId": "g-3", "userId": "carl" }),
             "processOrderToPaid" => json!({ "orderId": free_order(shop).await }),
             "attemptToPayForOrder" => keyed(order().await),
             "updateAttemptToPay" => json!({
@@ -117,6 +118,11 @@ impl World {
             "issueAnonymousToken" | "revokeAnonymousTokens" => json!({ "anonymousUserId": "g-2" }),
             _ => keyed(json!({ "paymentId": self.payment.id, "amount": euros("0.01") })),
         }
+    }
+
+    /// The id of the payment that is locked.
+    pub fn locked_payment(&self) -> &str {
+        &self.locked.0.id
     }
 
     /// The answer to an operation on what ada owns.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::secrets::{places, serve};
 use crate::support::{
-    Shop,
+    RETURN_URL, Shop,
     forms::{Blank, Form, almighty, forms},
     outcome, writing_nothing,
 };
@@ -15,6 +15,7 @@ on_each_database![
     no_text_of_any_field_holds_a_card_number,
     a_document_with_a_card_number_is_not_quoted,
     no_card_number_is_logged_answered_or_kept,
+    an_address_to_return_to_hides_no_card_number,
 ];
 
 const NUMBERS: [&str; 2] = ["4111111111111111", "card 5555 5555-5555 4444 1"];
@@ -88,6 +89,31 @@ async fn a_document_with_a_card_number_is_not_quoted(shop: Shop) {
         assert!(answer["errors"].is_array(), "{answer}");
         assert!(!is_repeated(&answer), "{answer}");
     }
+}
+
+// whoever reads an address reads it so: the provider, the shop, and their logs
+async fn an_address_to_return_to_hides_no_card_number(shop: Shop) {
+    let order = shop.adas_order().await;
+    let hidden = [
+        "?card=%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31",
+        "?card=4111+1111+1111+1111",
+        "/4111%201111%2D1111%201111",
+        "#411111111111111%2531",
+        "?card=4111\t1111\n11111111",
+    ];
+    for part in hidden {
+        let address = format!("{RETURN_URL}{part}");
+        let refused = writing_nothing(&shop, async || {
+            shop.user("ada").tries_to_pay(&order, json!({ "returnUrl": address })).await
+        })
+        .await;
+        let problem = &refused["problem"];
+        assert_eq!((&problem["code"], &problem["fields"][0]["path"]), (&json!("INVALID_INPUT"), &json!(["returnUrl"])));
+        assert!(problem["fields"][0]["message"].as_str().is_some_and(|why| why.contains("card number")), "{problem}");
+        assert!(!problem.to_string().contains("1111"), "{problem}");
+    }
+    let plain = json!({ "returnUrl": format!("{RETURN_URL}?of=%34%31&at=2026-11-22T06%3A12%3A20.123Z") });
+    assert_eq!(shop.user("ada").tries_to_pay(&order, plain).await["problem"], Value::Null);
 }
 
 /// In the log of a server that logs all it can, too (test G21); and an e-mail address that a caller leaves with us is kept, and not logged.

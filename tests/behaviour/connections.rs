@@ -233,7 +233,8 @@ fn who_finds_no_connection_is_told_so_and_does_not_stand_in_line() {
 
         // Nobody stood in line for a connection that became free.
         assert_eq!(told, ["UNAVAILABLE"; 195]);
-        assert_eq!([alive.status().as_u16(), ready.status().as_u16()], [200, 503]);
+        // It is busy, and not without its database.
+        assert_eq!([alive.status().as_u16(), ready.status().as_u16()], [200, 200]);
         // On a busy machine these too have waited too long, for the rows.
         assert!(clients.join_all().await.iter().all(|word| word == "ok" || word == "UNAVAILABLE"));
         assert_eq!(looks(five.user("ada"), order).await, "ok");

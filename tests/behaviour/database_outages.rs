@@ -25,7 +25,7 @@ use crate::support::{
     mall::serve,
     outcome,
     proxy::{Proxy, Weather},
-    runtime, tea,
+    runtime, say, tea,
 };
 
 /// How soon all is well again once the database is.
@@ -202,6 +202,53 @@ async fn is_swallowed(scene: &Scene, network: &Proxy, changes: fn(usize) -> bool
     assert_eq!(alive, 200);
     heals(shop).await;
     shop.stop().await;
+}
+
+/// How long it takes until readiness is told by this status. The process is alive all the while.
+async fn turns(shop: &Shop, wanted: u16) -> Duration {
+    let begun = Instant::now();
+    eventually("readiness follows the database", async || {
+        assert_eq!(status(shop, "/healthz").await, 200);
+        (status(shop, "/readyz").await == wanted).then_some(())
+    })
+    .await;
+    begun.elapsed()
+}
+
+// T9
+#[test]
+fn readiness_goes_and_comes_with_the_database() {
+    on_a_cluster(&["--database-connections=5"], async |scene| {
+        let Scene { mut cluster, network, shop, .. } = scene;
+        assert_eq!((crowd(&shop, 8).await, status(&shop, "/readyz").await), (vec!["ok".to_owned(); 8], 200));
+
+        network.turns(Weather::Swallowing);
+        let gone = turns(&shop, 503).await;
+        network.turns(Weather::Clear);
+        let back = turns(&shop, 200).await;
+        cluster = spawn_blocking(move || {
+            cluster.kill();
+            cluster
+        })
+        .await
+        .unwrap();
+        let killed = turns(&shop, 503).await;
+        let cluster = spawn_blocking(move || {
+            cluster.restart();
+            cluster
+        })
+        .await
+        .unwrap();
+        let restarted = turns(&shop, 200).await;
+
+        let told = [gone, back, killed, restarted].map(|time| time.as_millis());
+        say(&format!(
+            "a server that loses its database is not ready after so many ms, and is again (silence, kill): {told:?}"
+        ));
+        heals(&shop).await;
+        shop.stop().await;
+        drop(cluster);
+    });
 }
 
 // F7: two seconds more for each question and its answer are more than a crowd can wait for.

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -16,9 +16,20 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Shop, eventually, fresh, mall::Mall, tea, track::all_powerful};
+use crate::support::{
+    Shop, euros, eventually, fresh,
+    mall::{Mall, serve_with},
+    outcome_of,
+    proxy::{Proxy, Weather},
+    say, tea,
+    track::all_powerful,
+    with,
+};
 
-on_each_database![a_server_that_is_told_to_end_under_load_answers_everybody];
+on_each_database![
+    a_server_that_is_told_to_end_under_load_answers_everybody,
+    a_server_that_is_told_to_end_does_not_wait_for_its_provider,
+];
 
 /// So many ask at once, each the next thing as soon as it is answered.
 const CLIENTS: usize = 12;
@@ -102,4 +113,41 @@ async fn a_server_that_is_told_to_end_under_load_answers_everybody(shop: Shop) {
     assert_eq!(ended.code(), Some(0));
     assert_eq!(shop.count("orders").await, i64::try_from(answered).unwrap(), "{lost} were not answered");
     drop(sandbox);
+}
+
+// T5: the provider may take a minute to answer, and the server ends long before; what it left is found out by another one
+async fn a_server_that_is_told_to_end_does_not_wait_for_its_provider(shop: Shop) {
+    let payment = shop.payment("tok_ok").await;
+    let machine = shop.url("").trim_start_matches("http://").parse().expect("an address");
+    let network = Proxy::to(machine).await;
+    let patient = ["--provider-timeout=60s", "--drain-timeout=1s", "--reconciler=off"];
+    let server = serve_with(shop.database_url(), &format!("http://{}/sandbox", network.address), &patient);
+    let there = shop.at(&server.url, &shop.url("/sandbox"));
+    network.turns(Weather::AnswersLost);
+    let key = json!({ "idempotencyKey": "k" });
+    let input = with(json!({ "paymentId": payment.id, "amount": euros("29.90") }), key.clone());
+    let checkout = there.checkout();
+    let asking =
+        tokio::spawn(async move { checkout.dares("authorizePayment", input, "outcome { status }", LONGEST).await });
+    eventually("the provider has done it", async || (!shop.movements().await.is_empty()).then_some(())).await;
+
+    let begun = Instant::now();
+    let ended = spawn_blocking(|| server.ends_by_sigterm()).await.expect("it ends before its provider answers");
+    let took = begun.elapsed();
+
+    say(&format!(
+        "told to end while a provider was silent, a server that gives it 1 s ended after {} ms",
+        took.as_millis()
+    ));
+    assert_eq!((ended.code(), asking.await.expect("a client")), (Some(0), None));
+    // Nobody says that it came to nothing.
+    let left = shop.back_office().sees_ledger(&payment).await;
+    assert!(["AUTHORIZE SENT 29.90", "AUTHORIZE UNKNOWN 29.90"].contains(&left[0].as_str()), "{left:?}");
+    shop.lets_lock_run_out(&payment).await;
+    shop.moves_time_by(chrono::TimeDelta::minutes(2));
+    while shop.reconciles().await > 0 {}
+    assert_eq!(shop.back_office().sees_ledger(&payment).await, ["AUTHORIZE SUCCEEDED 29.90"]);
+    let again = shop.checkout().moves("authorizePayment", &payment, "29.90", key).await;
+    assert_eq!((outcome_of(&again).as_str(), &again["replayed"]), ("SUCCEEDED 29.90", &json!(true)));
+    assert_eq!(shop.movements().await.len(), 1);
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Actor, Engine, Payment, Shop, euros, is_discreet,
+    Actor, Engine, Heard, Known, Payment, Shop, euros, is_discreet,
     mall::{serve, to_serve},
     outcome, outcome_of,
     process::Process,
@@ -18,6 +18,9 @@ on_each_database![
     a_provider_that_is_down_is_told_of_in_fixed_words,
     a_panic_in_a_mutation_harms_nobody_else,
     a_panic_after_the_provider_was_asked_moves_no_money_twice,
+    a_panic_in_a_query_harms_nobody_else,
+    a_panic_in_what_many_orders_are_loaded_by_harms_nobody_else,
+    a_panic_in_a_subscription_ends_it_and_no_other,
 ];
 
 async fn makes_an_order(shop: &Shop) -> Value {
@@ -163,4 +166,58 @@ async fn a_panic_in_a_mutation_harms_nobody_else(shop: Shop) {
 // G17
 async fn a_panic_after_the_provider_was_asked_moves_no_money_twice(shop: Shop) {
     is_survived(&shop, "after run_transaction").await;
+}
+
+/// A query panics: it is told so, and the same query is answered after it.
+async fn is_answered_after(shop: &Shop, point: &str, document: &str) {
+    let Known { order, payment, .. } = shop.known_to_ada().await;
+    let mut server = panics_at(shop, point);
+    let there = shop.at(&server.url, &shop.url("/sandbox"));
+    let ids = json!({ "order": order, "payment": payment });
+    let request = json!({ "query": document, "variables": ids }).to_string();
+
+    let (status, answer) = there.user("ada").sends(request).await;
+
+    assert_eq!(status, 500, "{answer}");
+    is_internal(&serde_json::from_str(&answer).expect("JSON"));
+    assert!(server.log().contains("a request panicked"), "{}", server.log());
+    let seen = there.user("ada").sees(document, ids).await;
+    assert!(seen.to_string().contains(&order) && server.ended().is_none(), "{seen}");
+}
+
+// G16, G17
+async fn a_panic_in_a_query_harms_nobody_else(shop: Shop) {
+    let document = "query($order: ID!) { order(id: $order) { id } }";
+    is_answered_after(&shop, "an order is looked for", document).await;
+}
+
+// G16, G17: of a loader, which works for many at once and elsewhere
+async fn a_panic_in_what_many_orders_are_loaded_by_harms_nobody_else(shop: Shop) {
+    let document = "query($payment: ID!) { payment(id: $payment) { order { id } } }";
+    is_answered_after(&shop, "orders are loaded", document).await;
+}
+
+// G16, G17: an event is made where nobody waits for an answer
+async fn a_panic_in_a_subscription_ends_it_and_no_other(shop: Shop) {
+    let (first, second) = (shop.adas_order().await, shop.adas_order().await);
+    // It is looked for by whoever begins to watch, and for each event: those of the beginning are shown.
+    let mut server = panics_at(&shop, "an order is looked for#5");
+    let there = shop.at(&server.url, &shop.url("/sandbox"));
+    let mut socket = there.user("ada").watches_order(&first, "status").await;
+    socket.event().await;
+    let mut other = there.user("ada").watches_order(&second, "status").await;
+    other.event().await;
+
+    shop.checkout().cancels(&first).await;
+    let payload = socket.payload().await;
+
+    is_internal(&payload);
+    assert_eq!(socket.hears().await, Heard::Message(json!({ "type": "complete", "id": "1" })));
+    assert!(server.log().contains("a request panicked"), "{}", server.log());
+    socket
+        .subscribes("1", "subscription($id: ID!) { orderUpdated(orderId: $id) { status } }", json!({ "id": first }))
+        .await;
+    assert_eq!(socket.event().await["status"], "CANCELLED");
+    shop.checkout().cancels(&second).await;
+    assert_eq!((&other.event().await["status"], server.ended()), (&json!("CANCELLED"), None));
 }

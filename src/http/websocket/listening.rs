@@ -1,11 +1,11 @@
 //! Runs what a client subscribes to.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{
     Data, ErrorExtensionValues, Executor, Request, Response, ServerError, Value,
     futures_util::{
-        StreamExt,
+        FutureExt, StreamExt,
         stream::{BoxStream, once, poll_fn},
     },
 };
@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
-    super::{admission::Refused, graphql::name_errors},
+    super::{INTERNAL, admission::Refused, graphql::name_errors, log_panic},
     Face,
     guest::Session,
 };
@@ -23,14 +23,15 @@ use crate::{
     graphql::{Asked, Named},
 };
 
-/// How many subscriptions may be open on one connection.
-const MOST_SUBSCRIPTIONS: usize = 100;
-
 /// What a subscription is told in place of events.
 fn too_much(refused: Refused) -> ServerError {
+    coded(refused.code(), refused.message())
+}
+
+fn coded(code: &str, message: &str) -> ServerError {
     let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", refused.code());
-    ServerError { extensions: Some(extensions), ..ServerError::new(refused.message(), None) }
+    extensions.set("code", code);
+    ServerError { extensions: Some(extensions), ..ServerError::new(message, None) }
 }
 
 /// What one client may listen to.
@@ -44,7 +45,8 @@ pub struct Listening {
 
 impl Listening {
     pub fn new(face: Arc<Face>, session: Session, request_id: &str) -> Self {
-        Self { face, session, request_id: request_id.into(), room: Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS)) }
+        let room = Arc::new(Semaphore::new(face.sockets.subscriptions));
+        Self { face, session, request_id: request_id.into(), room }
     }
 
     fn begin(&self, request: Request) -> Result<BoxStream<'static, Response>, ServerError> {
@@ -52,28 +54,23 @@ impl Listening {
             return Err(ServerError::new("Say who you are first.", None));
         };
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            let why = format!("A connection has room for {MOST_SUBSCRIPTIONS} subscriptions.");
+            let why = format!("A connection has room for {} subscriptions.", self.face.sockets.subscriptions);
             return Err(ServerError::new(why, None));
         };
         Ok(self.events(known.verified.caller.clone(), request, room))
     }
 
-    /// The events of a subscription. They are made apart from the connection: one that does not move holds nothing that others wait for.
+    /// The events of a subscription. They are made apart from the connection: one that does not move holds nothing that others wait for. A panic is
+    /// the last of them.
     fn events(&self, caller: Caller, request: Request, room: OwnedSemaphorePermit) -> BoxStream<'static, Response> {
         let (tells, mut told) = mpsc::channel(1);
         let listening = self.clone();
         let work = async move {
-            let mut events = match listening.subscribe(caller, request).await {
-                Ok(events) => events,
-                Err(error) => Box::pin(once(async { Response::from_errors(vec![error]) })),
-            };
-            while let Some(mut event) = events.next().await {
-                name_errors(&mut event, &listening.request_id);
-                // What can't be shown ends the subscription; a client never waits for what will not come.
-                let is_last = event.data == Value::Null;
-                if tells.send(event).await.is_err() || is_last {
-                    break;
-                }
+            let telling = AssertUnwindSafe(listening.tells(caller, request, &tells)).catch_unwind().await;
+            if let Err(panic) = telling {
+                log_panic(&*panic);
+                // Whoever is gone does not hear it.
+                let _ = tells.send(listening.refused(coded(INTERNAL.0, INTERNAL.1))).await;
             }
         };
         let work = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
@@ -81,6 +78,22 @@ impl Listening {
             let _held = (&work, &room);
             told.poll_recv(cx)
         }))
+    }
+
+    /// Tells each event until the last one, or until nobody listens.
+    async fn tells(&self, caller: Caller, request: Request, tells: &mpsc::Sender<Response>) {
+        let mut events = match self.subscribe(caller, request).await {
+            Ok(events) => events,
+            Err(error) => Box::pin(once(async { Response::from_errors(vec![error]) })),
+        };
+        while let Some(mut event) = events.next().await {
+            name_errors(&mut event, &self.request_id);
+            // What can't be shown ends the subscription; a client never waits for what will not come.
+            let is_last = event.data == Value::Null;
+            if tells.send(event).await.is_err() || is_last {
+                break;
+            }
+        }
     }
 
     async fn subscribe(&self, caller: Caller, request: Request) -> Result<BoxStream<'static, Response>, ServerError> {

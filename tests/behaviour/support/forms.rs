@@ -17,8 +17,9 @@ const SCHEMA: &str = "{ __schema {
 pub struct Form {
     pub name: String,
     pub is_mutation: bool,
-    /// The arguments as GraphQL declares them: `($input: CreateOrderInput!)`, and hands them on: `(input: $input)`.
-    document: String,
+    /// The field with its arguments, as GraphQL declares them: `mutation($input: CreateOrderInput!)`, and hands them on: `createOrder(input: $input)`.
+    call: (String, String),
+    selection: &'static str,
     pub variables: Value,
     /// Where texts may be put.
     pub blanks: Vec<Blank>,
@@ -55,9 +56,15 @@ impl Form {
         variables
     }
 
+    /// The document that selects this.
+    pub fn selecting(&self, selection: &str) -> String {
+        let (head, field) = &self.call;
+        format!("{head} {{ {field} {{ {selection} }} }}")
+    }
+
     /// The whole answer.
     pub async fn is_sent_by(&self, actor: &Actor, variables: Value) -> Value {
-        actor.asks(&self.document, variables).await
+        actor.asks(&self.selecting(self.selection), variables).await
     }
 }
 
@@ -102,7 +109,8 @@ fn form(schema: &Value, kind: &str, field: &Value) -> Form {
     Form {
         name: name.to_owned(),
         is_mutation: kind == "mutation",
-        document: format!("{kind}({}) {{ {name}({}) {{ {selection} }} }}", declared.join(", "), handed.join(", ")),
+        call: (format!("{kind}({})", declared.join(", ")), format!("{name}({})", handed.join(", "))),
+        selection,
         variables,
         blanks: filled.blanks,
         objects: filled.objects,

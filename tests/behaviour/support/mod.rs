@@ -20,6 +20,7 @@ mod postgres;
 pub mod process;
 mod programs;
 pub mod proxy;
+pub mod schema;
 pub mod setting;
 pub mod shop;
 mod socket;
@@ -37,7 +38,7 @@ pub use self::{
     news::News,
     pay::{Payment, euros, news_of_transaction, outcome_of, sums, with},
     setting::{fresh, fresh_file, say, setting},
-    shop::{ANONYMOUS_TOKEN_SECRET, JWT_SECRET, Shop, WEBHOOK_SECRET},
+    shop::{ANONYMOUS_TOKEN_SECRET, JWT_SECRET, RETURN_URL, Shop, WEBHOOK_SECRET},
     socket::{Heard, Socket},
 };
 
