@@ -2,6 +2,7 @@
 //!
 //! Settings are read once, here and nowhere else; all mistakes are told together, each with the setting's name.
 
+mod ending;
 mod limits;
 mod mistake;
 mod network;
@@ -20,7 +21,7 @@ use entity::schedule::Schedule;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-use self::{limits::LimitSettings, mistake::names, traffic::TrafficSettings};
+use self::{ending::EndingSettings, limits::LimitSettings, mistake::names, traffic::TrafficSettings};
 pub use self::{
     mistake::Mistakes,
     network::Network,
@@ -150,6 +151,9 @@ pub struct Settings {
     no_demo: bool,
 
     #[command(flatten)]
+    ending: EndingSettings,
+
+    #[command(flatten)]
     limits: LimitSettings,
 
     /// What is logged: `info`, `orderpay=debug,warn`, …
@@ -209,6 +213,8 @@ pub struct Config {
     pub introspection: bool,
     pub graphiql: bool,
     pub demo: bool,
+    /// How long a server goes on after SIGTERM.
+    pub stop_delay: Duration,
     pub limits: graphql::Limits,
     pub trusted_documents: Option<PathBuf>,
     pub traffic: Traffic,
@@ -312,6 +318,7 @@ impl Settings {
                 &self.database_connections,
                 &CONNECTIONS,
             ),
+            stop_delay: self.ending.check(&mut mistakes, development),
             limits: self.limits.check(&mut mistakes),
             trusted_documents: self.limits.trusted_documents.clone(),
             traffic: self.traffic.check(&mut mistakes),

@@ -14,8 +14,11 @@ pub async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: the database answers and has every step of the schema.
+/// `GET /readyz`: the database answers and has every step of the schema, and the server is not about to end.
 pub async fn ready(State(face): State<Arc<Face>>) -> (StatusCode, &'static str) {
+    if face.leaving.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: this server is about to end\n");
+    }
     match tokio::time::timeout(PATIENCE, face.app.db.is_ready()).await {
         Ok(true) => (StatusCode::OK, "ready\n"),
         Ok(false) | Err(_) => {

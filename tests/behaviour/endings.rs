@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Shop, eventually, fresh, mall::Mall, tea, track::all_powerful};
+use crate::support::{Engine, Shop, eventually, fresh, mall::Mall, run, tea, track::all_powerful};
 
 on_each_database![a_server_that_is_told_to_end_under_load_answers_everybody];
 
@@ -102,4 +102,27 @@ async fn a_server_that_is_told_to_end_under_load_answers_everybody(shop: Shop) {
     assert_eq!(ended.code(), Some(0));
     assert_eq!(shop.count("orders").await, i64::try_from(answered).unwrap(), "{lost} were not answered");
     drop(sandbox);
+}
+
+// test T4
+#[test]
+fn a_server_that_is_told_to_end_is_not_ready_first_and_serves_whoever_has_not_heard_of_it() {
+    run(Engine::Sqlite, async |shop| {
+        let Mall { sandbox, servers: [ending], shops: [shop] } = Mall::open_with(&shop, &["--stop-delay=5s"]).await;
+        let look = async |path: &str| shop.client().get(shop.url(path)).send().await.unwrap();
+        assert!(!look("/readyz").await.headers().contains_key("connection"));
+
+        let ended = spawn_blocking(|| ending.ends_by_sigterm());
+
+        let told = eventually("it is not ready", async || {
+            let answer = look("/readyz").await;
+            (answer.status() == 503).then_some(answer)
+        });
+        // Each answer is the last on its connection: the next request comes on another one, from another server.
+        assert_eq!(told.await.headers()["connection"], "close");
+        assert_eq!(look("/healthz").await.status(), 200);
+        assert!(shop.adas_order().await.starts_with("ord_"));
+        assert_eq!(ended.await.expect("it ends").code(), Some(0));
+        drop(sandbox);
+    });
 }
