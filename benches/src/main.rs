@@ -28,7 +28,14 @@ mod token;
 mod wire;
 
 use clap::{Parser, Subcommand};
-use tokio::{runtime, task::LocalSet};
+use tokio::{
+    runtime,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    task::LocalSet,
+};
 
 /// Builds the server as it is released, runs it on a PostgreSQL of its own, and measures it. The answer is a Markdown document.
 #[derive(Parser)]
@@ -69,14 +76,21 @@ fn main() {
             What::Overload => overload::measure().await,
         }
     };
-    let interrupted = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be heard") };
-    // Whatever was started is ended when it is dropped, and so on Ctrl-C too.
+    // Whatever was started is ended when it is dropped, and so when this process is told to end, too.
     LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             document = measured => println!("{document}"),
-            () = interrupted => eprintln!("interrupted"),
+            () = told_to_end() => say("interrupted"),
         }
     });
+}
+
+async fn told_to_end() {
+    let mut terminated = signal(SignalKind::terminate()).expect("SIGTERM can be heard");
+    tokio::select! {
+        _ = terminated.recv() => {}
+        heard = ctrl_c() => heard.expect("Ctrl-C can be heard"),
+    }
 }
 
 /// What goes on is told on standard error.
