@@ -121,7 +121,11 @@ pub async fn run(cli: Cli) -> Result<ExitCode, ServerError> {
         Command::Sandbox => {
             let config = checked(cli.settings, Purpose::Sandbox)?;
             let listening = |address| say(&format!("listening on http://{address}"));
-            server::serve_sandbox(config, listening, stop_signal()?).await?;
+            let mut signals = Signals::heard()?;
+            let stopped = async move {
+                signals.next().await;
+            };
+            server::serve_sandbox(config, listening, stopped).await?;
         }
         Command::Seed(plan) => seed(&checked(cli.settings, Purpose::Migrate)?, plan).await?,
     }
@@ -152,11 +156,18 @@ fn log(config: &Config) -> Result<(), ServerError> {
 }
 
 async fn serve(config: Config) -> Result<(), ServerError> {
-    let graphiql = config.graphiql;
-    let stopped = stop_signal()?;
+    let (graphiql, delay) = (config.graphiql, config.stop.delay);
+    let mut signals = Signals::heard()?;
     let running = server::start(config, Instruments::default()).await?;
     welcome(&running, graphiql);
-    stopped.await;
+    if signals.next().await == Signal::Terminate && !delay.is_zero() {
+        tracing::info!("leaving: requests should go elsewhere");
+        running.leave();
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            _ = signals.next() => {}
+        }
+    }
     tracing::info!("stopping");
     running.stop().await
 }
@@ -242,29 +253,56 @@ fn token(
     print(&format!("{token}\n"))
 }
 
-/// What comes when the process is asked to stop: SIGTERM, or Ctrl-C. Heard from now on, and not only once somebody waits for it: a server that says
-/// it listens can be asked to stop at once.
-#[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
-    use signal::unix::{SignalKind, signal};
-    let mut terminated = signal(SignalKind::terminate()).map_err(failed("SIGTERM can't be heard"))?;
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed("SIGINT can't be heard"))?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
-    })
+/// How the process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// By whoever runs it: SIGTERM.
+    Terminate,
+    /// By a person: Ctrl-C.
+    Interrupt,
 }
 
-/// What comes when the process is asked to stop: Ctrl-C.
+/// What comes when the process is asked to end. Heard from now on, and not only once somebody waits for it: a server that says it listens can be
+/// asked to end at once.
+#[cfg(unix)]
+struct Signals {
+    terminated: signal::unix::Signal,
+    interrupted: signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn heard() -> Result<Self, ServerError> {
+        use signal::unix::{SignalKind, signal};
+        let terminated = signal(SignalKind::terminate()).map_err(failed("SIGTERM can't be heard"))?;
+        let interrupted = signal(SignalKind::interrupt()).map_err(failed("SIGINT can't be heard"))?;
+        Ok(Self { terminated, interrupted })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminated.recv() => Signal::Terminate,
+            _ = self.interrupted.recv() => Signal::Interrupt,
+        }
+    }
+}
+
+/// What comes when the process is asked to end: Ctrl-C.
 #[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServerError> {
-    Ok(async {
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn heard() -> Result<Self, ServerError> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
         if signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    })
+        Signal::Interrupt
+    }
 }
 
 #[cfg(test)]

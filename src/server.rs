@@ -72,6 +72,7 @@ pub struct Running {
     /// Whom a developer can play: none outside development.
     pub callers: Vec<DemoCaller>,
     app: Arc<App>,
+    leaving: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
     drain_timeout: Duration,
@@ -83,6 +84,12 @@ impl Running {
     pub async fn reconcile(&self) -> Result<usize, ServerError> {
         let done = reconcile::reconcile(&self.app).await;
         done.map_err(|error| ServerError(format!("the reconciler failed: {error:?}")))
+    }
+
+    /// Goes on as before, but says that it is not ready and keeps no connection for another request: so that whoever sends requests to several
+    /// servers sends them elsewhere before this one stops.
+    pub fn leave(&self) {
+        self.leaving.cancel();
     }
 
     /// Stops accepting, lets what runs come to its end within the time that is set for that, and lets go of the database.
@@ -103,7 +110,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
     let (listener, address) = listen(&config).await?;
     let Door { issuers, anonymous_tokens, callers } = door::open(&config, &instruments.clock).await?;
     let db = open_database(&config, config.database_connections).await?;
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (leaving, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let (providers, provider_routes) = open_providers(&config, address, &stop, &tasks).await?;
     let db = migrated(db, &instruments).await?;
     let app = Arc::new(App {
@@ -128,6 +135,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
         admission: Admission::new(&config.traffic),
         failures: Failures::new(&config.traffic),
         tasks: tasks.clone(),
+        leaving: leaving.clone(),
         stop: stop.clone(),
     };
     let routes = provider_routes.merge(routes(&config, face, &callers));
@@ -139,7 +147,7 @@ pub async fn start(config: Config, instruments: Instruments) -> Result<Running, 
     if config.reconciler {
         tasks.spawn(reconciler::run(Arc::clone(&app), stop.clone(), tasks.clone()));
     }
-    Ok(Running { address, callers, app, stop, tasks, drain_timeout: config.drain_timeout, db })
+    Ok(Running { address, callers, app, leaving, stop, tasks, drain_timeout: config.stop.drain_timeout, db })
 }
 
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), ServerError> {
@@ -316,6 +324,6 @@ pub async fn serve_sandbox(
     serve(&config, listener, sandbox.router(), &stop, &tasks);
     listening(address);
     stopped.await;
-    end(&stop, &tasks, config.drain_timeout).await;
+    end(&stop, &tasks, config.stop.drain_timeout).await;
     Ok(())
 }

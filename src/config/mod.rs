@@ -29,6 +29,7 @@ pub use self::{
     mistake::Mistakes,
     network::Network,
     socket::Sockets,
+    stop::Stop,
     token::{TokenConfig, TrustedIssuer},
     traffic::{Allowance, Traffic},
 };
@@ -224,8 +225,7 @@ pub struct Config {
     pub trusted_documents: Option<PathBuf>,
     pub traffic: Traffic,
     pub sockets: Sockets,
-    /// How long what runs may go on once a stop was asked for.
-    pub drain_timeout: Duration,
+    pub stop: Stop,
     pub log: EnvFilter,
     pub log_format: LogFormat,
 }
@@ -330,7 +330,7 @@ impl Settings {
             trusted_documents: self.limits.trusted_documents.clone(),
             traffic: self.traffic.check(&mut mistakes),
             sockets: self.sockets.check(&mut mistakes),
-            drain_timeout: self.stop.check(&mut mistakes),
+            stop: self.stop.check(&mut mistakes, development),
             public_url: mistakes.url("ORDERPAY_PUBLIC_URL", self.public_url.as_deref()),
             providers: self.providers(&mut mistakes),
             provider_timeout: mistakes.duration("ORDERPAY_PROVIDER_TIMEOUT", &self.provider_timeout, &PROVIDER_TIMEOUT),

@@ -40,6 +40,15 @@ fn without_keys_it_is_development_and_with_keys_it_is_not() {
     assert_eq!(production.return_origins, ReturnOrigins::These(vec![]));
 }
 
+#[test]
+fn a_server_goes_on_for_a_while_before_it_stops_but_not_in_development() {
+    let delay = |checked: Result<Config, String>| checked.map(|config| config.stop.delay.as_secs());
+    assert_eq!(delay(check(&[])), Ok(0));
+    assert_eq!(delay(check(&PRODUCTION)), Ok(3));
+    assert_eq!(delay(check(&["--stop-delay=20s"])), Ok(20));
+    assert!(check_production("--stop-delay=1h").unwrap_err().contains("ORDERPAY_STOP_DELAY: must be 0s to 5m"));
+}
+
 // rule A6
 #[test]
 fn development_listens_on_a_loopback_address_only() {

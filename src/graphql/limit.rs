@@ -58,6 +58,7 @@ pub enum Limit {
     Introspection,
     Fields,
     VariablesDepth,
+    VariablesValues,
 }
 
 impl Limit {
@@ -76,6 +77,7 @@ impl Limit {
             Self::Introspection => ("INTROSPECTION", "lists within one another in an introspection"),
             Self::Fields => ("FIELDS", "fields, with fragments counted wherever they are spread"),
             Self::VariablesDepth => ("VARIABLES_DEPTH", "objects and lists within one another in the variables"),
+            Self::VariablesValues => ("VARIABLES_VALUES", "values in the variables"),
         }
     }
 

@@ -42,6 +42,7 @@ impl Prepared {
     ) -> Result<Self, ServerError> {
         let document = documents.find(&asked.document)?;
         check_depth(asked.variables.values(), limits.variables_depth)?;
+        check_count(asked.variables.values())?;
         let variables = Variables::from_json(serde_json::Value::Object(asked.variables));
         let name = asked.operation_name.as_deref();
         let operation = operation(&document.parsed, name);
@@ -156,6 +157,21 @@ fn check_depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>, most: us
         }
     }
     Ok(())
+}
+
+/// The largest cart has fewer, by far. What is made of each for the executor costs many times what reading it did.
+const MOST_VALUES: usize = 20_000;
+
+/// To be called once they are known not to lie too deep within one another.
+fn check_count<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> Result<(), ServerError> {
+    fn count(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+            serde_json::Value::Object(fields) => 1 + fields.values().map(count).sum::<usize>(),
+            _ => 1,
+        }
+    }
+    Limit::VariablesValues.check(values.map(count).sum(), MOST_VALUES)
 }
 
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {

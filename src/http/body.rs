@@ -13,7 +13,7 @@ use std::{
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use http_body::{Body as _, Frame, SizeHint};
@@ -55,8 +55,12 @@ pub async fn discard(body: Body, most: usize) {
     while let Some(Ok(_)) = rest.frame().await {}
 }
 
+/// What is left of the body is not read, and stands in the way of another request on its connection: that one ends, and its client is told so.
 fn too_large(most: usize) -> Response {
-    refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &format!("The body has more than {most} bytes."))
+    let why = format!("The body has more than {most} bytes.");
+    let mut answer = refusal(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &why);
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// Whether this lies under an error.

@@ -62,12 +62,15 @@ pub struct Face {
     pub failures: Failures,
     /// What a request leaves to be finished here is finished before the server ends.
     pub tasks: TaskTracker,
+    /// From now on requests should go to other servers.
+    pub leaving: CancellationToken,
     /// What would go on for ever ends with this.
     pub stop: CancellationToken,
 }
 
 /// Every route of the server itself.
 pub fn routes(face: Face) -> Router {
+    let leaving = face.leaving.clone();
     Router::new()
         .route("/graphql", post(graphql::post).get(get_or_open))
         .route("/webhooks/{provider}", post(webhook::receive))
@@ -83,6 +86,16 @@ pub fn routes(face: Face) -> Router {
             )
         })
         .fallback(async || refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this address."))
+        .layer(map_response(move |answer: Response| std::future::ready(last_if(leaving.is_cancelled(), answer))))
+}
+
+/// The last answer on its connection, so that the next request is sent on another one, to another server.
+fn last_if(is_leaving: bool, mut answer: Response) -> Response {
+    // One that is upgraded is no connection for requests any more.
+    if is_leaving && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// `GET /graphql` is a query, or the beginning of a WebSocket.

@@ -17,11 +17,11 @@ use tokio::{
 };
 
 use crate::support::{
-    Shop, euros, eventually, fresh,
+    Engine, Shop, euros, eventually, fresh,
     mall::{Mall, serve_with},
     outcome_of,
     proxy::{Proxy, Weather},
-    say, tea,
+    run, say, tea,
     track::all_powerful,
     with,
 };
@@ -150,4 +150,27 @@ async fn a_server_that_is_told_to_end_does_not_wait_for_its_provider(shop: Shop)
     let again = shop.checkout().moves("authorizePayment", &payment, "29.90", key).await;
     assert_eq!((outcome_of(&again).as_str(), &again["replayed"]), ("SUCCEEDED 29.90", &json!(true)));
     assert_eq!(shop.movements().await.len(), 1);
+}
+
+// test T4
+#[test]
+fn a_server_that_is_told_to_end_is_not_ready_first_and_serves_whoever_has_not_heard_of_it() {
+    run(Engine::Sqlite, async |shop| {
+        let Mall { sandbox, servers: [ending], shops: [shop] } = Mall::open_with(&shop, &["--stop-delay=5s"]).await;
+        let look = async |path: &str| shop.client().get(shop.url(path)).send().await.unwrap();
+        assert!(!look("/readyz").await.headers().contains_key("connection"));
+
+        let ended = spawn_blocking(|| ending.ends_by_sigterm());
+
+        let told = eventually("it is not ready", async || {
+            let answer = look("/readyz").await;
+            (answer.status() == 503).then_some(answer)
+        });
+        // Each answer is the last on its connection: the next request comes on another one, from another server.
+        assert_eq!(told.await.headers()["connection"], "close");
+        assert_eq!(look("/healthz").await.status(), 200);
+        assert!(shop.adas_order().await.starts_with("ord_"));
+        assert_eq!(ended.await.expect("it ends").code(), Some(0));
+        drop(sandbox);
+    });
 }

@@ -18,6 +18,7 @@ on_each_database![
     only_trusted_documents_run_where_there_are_such,
     every_answer_tells_what_it_cost,
     a_document_that_means_harm_is_refused,
+    variables_hold_only_so_many_values,
     a_hidden_field_is_refused_as_one_that_is_not_there,
     a_batch_is_refused,
 ];
@@ -232,6 +233,22 @@ async fn a_document_that_means_harm_is_refused(shop: Shop) {
         assert!(begun.elapsed() < Duration::from_secs(10), "{start}");
     }
     assert_eq!(outcome(&checkout.asks(QUERY, json!({})).await), "ok");
+}
+
+// test G5
+async fn variables_hold_only_so_many_values(shop: Shop) {
+    let checkout = shop.checkout();
+    let query = "query($ids: [ID!]) { order(id: $ids) { id } }";
+    let asks = async |count: usize| {
+        checkout.asks(query, json!({ "ids": vec![1; count] })).await["errors"][0]["extensions"].take()
+    };
+
+    // The list is a value too.
+    let (most, more) = (asks(19_999).await, asks(20_000).await);
+
+    assert_eq!(most["code"], "BAD_REQUEST", "{most}");
+    assert_eq!(more["code"], "LIMIT_EXCEEDED", "{more}");
+    assert_eq!([&more["limit"], &more["most"]], [&json!("VARIABLES_VALUES"), &json!(20_000)]);
 }
 
 // rule A4

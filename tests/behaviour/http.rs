@@ -54,6 +54,8 @@ async fn a_body_above_the_limit_is_refused(shop: Shop) {
     let answer = request.body(body).send().await.unwrap();
 
     assert_eq!(answer.status(), 413);
+    // What is left of it is not read, so nothing else can come on that connection.
+    assert_eq!(answer.headers()["connection"], "close");
 }
 
 async fn every_refusal_has_one_form(shop: Shop) {

@@ -64,5 +64,9 @@ pub fn to_serve(database_url: &str, sandbox_url: &str, settings: &[&str]) -> Com
         WEBHOOK_SECRET,
         "--return-origins=https://shop.example",
     ];
-    orderpay(&[&usual, &unlimited(settings)[..], &["serve"]].concat())
+    // No balancer has to hear of it, but in the tests that are one.
+    let delay = ["--stop-delay=0s"];
+    let is_set = settings.iter().any(|setting| setting.starts_with("--stop-delay"));
+    let delay = if is_set { &[][..] } else { &delay };
+    orderpay(&[&usual, delay, &unlimited(settings)[..], &["serve"]].concat())
 }

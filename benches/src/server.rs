@@ -1,0 +1,138 @@
+//! The server: built as it is released, run as in production. It is ended when it is dropped.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::sleep;
+
+use crate::{
+    postgres::Postgres,
+    process::{Memory, Work, forget_peak, memory_of, work_of},
+    say,
+    token::Mint,
+};
+
+/// With a key there is no development mode.
+const SECRET: &str = "benches-sign-with-this-and-nobody-else-does";
+/// What production sets and these loads don't touch: the payment provider runs elsewhere, and is not asked.
+const PROVIDER: [(&str, &str); 3] = [
+    ("ORDERPAY_PROVIDERS", "sandbox"),
+    ("ORDERPAY_SANDBOX_URL", "http://127.0.0.1:9"),
+    ("ORDERPAY_SANDBOX_WEBHOOK_SECRET", "nobody-signs-anything-with-this-one"),
+];
+
+/// Builds the program without the features that tests turn on.
+pub fn build() {
+    say("building the server");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let arguments = ["build", "--release", "--locked", "--quiet", "--bin", "orderpay"];
+    let built = Command::new(cargo).args(arguments).current_dir(root()).status().expect("cargo");
+    assert!(built.success(), "cargo build: {built}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this is a member of a workspace")
+}
+
+/// Where cargo puts programs: beside this one.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("where this program is");
+    own.with_file_name("orderpay")
+}
+
+/// With no settings but those that production needs: all limits are what they are by themselves.
+fn command(postgres: &Postgres, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ORDERPAY_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("ORDERPAY_DATABASE_URL", postgres.url()).env("ORDERPAY_JWT_SECRET", SECRET).envs(PROVIDER);
+    command.args(arguments).current_dir(postgres.directory()).stdin(Stdio::null());
+    command
+}
+
+/// Signs tokens of this kind of caller.
+pub fn mint(postgres: &Postgres, kind: &str) -> Mint {
+    let told = command(postgres, &["token", "--kind", kind, "--sub", "somebody", "--ttl", "1d"]).output();
+    let told = told.expect("orderpay token");
+    assert!(told.status.success(), "orderpay token: {}", String::from_utf8_lossy(&told.stderr));
+    Mint::like(String::from_utf8_lossy(&told.stdout).trim(), SECRET)
+}
+
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// On a port of its own choice.
+    pub fn start(postgres: &Postgres) -> Self {
+        Self::start_at(postgres, ([127, 0, 0, 1], 0).into())
+    }
+
+    /// Returns once it listens.
+    pub fn start_at(postgres: &Postgres, address: SocketAddr) -> Self {
+        let listen = address.to_string();
+        let mut command = command(postgres, &["serve", "--listen", &listen]);
+        let log = tempfile::Builder::new().prefix("server-").suffix(".log").tempfile_in(postgres.directory());
+        let log = log.and_then(|log| log.keep().map_err(Into::into)).expect("a log").1;
+        let file = File::create(&log).expect("a log");
+        let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let told = lines.find_map(|line| line.strip_prefix("listening on http://")?.parse().ok());
+        let mut server = Self { child, log, address };
+        server.address = told.unwrap_or_else(|| panic!("the server does not listen: {}", server.log()));
+        server
+    }
+
+    pub fn work(&self) -> Work {
+        work_of(self.child.id())
+    }
+
+    pub fn memory(&self) -> Memory {
+        memory_of(self.child.id())
+    }
+
+    pub fn forget_peak(&self) {
+        forget_peak(self.child.id());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it has logged of faults of its own.
+    pub fn faults(&self) -> Vec<String> {
+        let log = self.log();
+        log.lines().filter(|line| line.contains("panicked") || line.contains(" ERROR ")).map(str::to_owned).collect()
+    }
+
+    /// Asks it to end, as an init system does, and gives how it ended.
+    pub async fn ends_by_sigterm(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the signal is sent");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
