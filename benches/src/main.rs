@@ -14,6 +14,7 @@
     reason = "a measurement fails by panicking, tells what it found, and reckons with numbers that are not money"
 )]
 
+mod floor;
 mod hostile;
 mod latency;
 mod load;
@@ -21,6 +22,7 @@ mod machine;
 mod overload;
 mod postgres;
 mod process;
+mod reading;
 mod server;
 mod shop;
 mod table;
@@ -60,10 +62,21 @@ enum What {
     /// First as much as it can do is found out; then twice that comes for a minute, then half of it. Then again with clients that repeat at
     /// once whatever is refused. Last, three servers on one database are replaced one by one, while a balancer sends half of what they can do.
     Overload,
+    /// What a page of orders costs of a million, beside what the same rows cost in a bare handler (5 minutes and the time to make the orders)
+    ///
+    /// The server, a handler of axum and sqlx that does nothing but read the same rows and write them, and a static answer are asked in turns,
+    /// on the same database. Told are processor time, answers a second, latency, memory.
+    Reading(reading::Extent),
+    /// Serves as the bare handler over a database: for `reading`, which starts it
+    #[command(hide = true)]
+    Floor { database: String },
 }
 
 fn main() {
     let cli = Cli::parse();
+    if let What::Floor { database } = &cli.what {
+        return runtime::Runtime::new().expect("a runtime").block_on(floor::serve(database));
+    }
     machine::open_many_files();
     if !cli.no_build {
         server::build();
@@ -74,6 +87,8 @@ fn main() {
         match cli.what {
             What::Hostile => hostile::measure().await,
             What::Overload => overload::measure().await,
+            What::Reading(extent) => reading::measure(extent).await,
+            What::Floor { .. } => unreachable!("it was served before"),
         }
     };
     // Whatever was started is ended when it is dropped, and so when this process is told to end, too.

@@ -49,24 +49,45 @@ fn program() -> PathBuf {
 }
 
 /// With no settings but those that production needs: all limits are what they are by themselves.
-fn command(postgres: &Postgres, arguments: &[&str]) -> Command {
+fn command(postgres: &Postgres, database: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ORDERPAY_") {
             command.env_remove(name);
         }
     }
-    command.env("ORDERPAY_DATABASE_URL", postgres.url()).env("ORDERPAY_JWT_SECRET", SECRET).envs(PROVIDER);
+    command.env("ORDERPAY_DATABASE_URL", database).env("ORDERPAY_JWT_SECRET", SECRET).envs(PROVIDER);
     command.args(arguments).current_dir(postgres.directory()).stdin(Stdio::null());
     command
 }
 
 /// Signs tokens of this kind of caller.
 pub fn mint(postgres: &Postgres, kind: &str) -> Mint {
-    let told = command(postgres, &["token", "--kind", kind, "--sub", "somebody", "--ttl", "1d"]).output();
+    let told =
+        command(postgres, &postgres.url(), &["token", "--kind", kind, "--sub", "somebody", "--ttl", "1d"]).output();
     let told = told.expect("orderpay token");
     assert!(told.status.success(), "orderpay token: {}", String::from_utf8_lossy(&told.stderr));
     Mint::like(String::from_utf8_lossy(&told.stdout).trim(), SECRET)
+}
+
+/// The address of a database in a file beside the cluster.
+pub fn sqlite_url(postgres: &Postgres) -> String {
+    format!("sqlite://{}?mode=rwc", postgres.directory().join("orders.db").display())
+}
+
+/// Fills an empty database with so many orders, of users as many as a twentieth of them and one who has a tenth.
+pub fn seed(postgres: &Postgres, database: &str, orders: u32) {
+    let numbers = [orders, orders / 20, orders / 10].map(|number| number.to_string());
+    let mut command =
+        command(postgres, database, &["seed", "--orders", &numbers[0], "--users", &numbers[1], "--whale", &numbers[2]]);
+    let ended = command.stdout(Stdio::null()).status().expect("orderpay seed");
+    assert!(ended.success(), "orderpay seed: {ended}");
+}
+
+/// What a server says on its standard output once it listens.
+pub fn told_address(child: &mut Child) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(child.stdout.take()?).lines().map_while(Result::ok);
+    lines.find_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
 }
 
 pub struct Server {
@@ -81,19 +102,31 @@ impl Server {
         Self::start_at(postgres, ([127, 0, 0, 1], 0).into())
     }
 
-    /// Returns once it listens.
     pub fn start_at(postgres: &Postgres, address: SocketAddr) -> Self {
+        Self::start_as(postgres, &postgres.url(), address)
+    }
+
+    /// Over a database that may be another than PostgreSQL's.
+    pub fn start_over(postgres: &Postgres, database: &str) -> Self {
+        Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into())
+    }
+
+    /// Returns once it listens.
+    fn start_as(postgres: &Postgres, database: &str, address: SocketAddr) -> Self {
         let listen = address.to_string();
-        let mut command = command(postgres, &["serve", "--listen", &listen]);
+        let mut command = command(postgres, database, &["serve", "--listen", &listen]);
         let log = tempfile::Builder::new().prefix("server-").suffix(".log").tempfile_in(postgres.directory());
         let log = log.and_then(|log| log.keep().map_err(Into::into)).expect("a log").1;
         let file = File::create(&log).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the server starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
-        let told = lines.find_map(|line| line.strip_prefix("listening on http://")?.parse().ok());
+        let told = told_address(&mut child);
         let mut server = Self { child, log, address };
         server.address = told.unwrap_or_else(|| panic!("the server does not listen: {}", server.log()));
         server
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn work(&self) -> Work {

@@ -23,10 +23,14 @@ const MOST_HEADERS: usize = 64;
 
 /// A request to `/graphql`, as it is sent.
 pub fn post(token: &str, body: &[u8]) -> Vec<u8> {
+    request("/graphql", &format!("authorization: Bearer {token}\r\n"), body)
+}
+
+/// A request with these headers beside the usual ones.
+pub fn request(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut request = format!(
-        "POST /graphql HTTP/1.1\r\nhost: orderpay\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: orderpay\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
     .into_bytes();
     request.extend_from_slice(body);

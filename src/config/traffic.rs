@@ -71,7 +71,7 @@ pub struct TrafficSettings {
     #[arg(long, env = "ORDERPAY_QUERY_TIMEOUT", global = true, value_name = "TIME", default_value = "10s")]
     query_timeout: String,
 
-    /// How many requests run at once: queries in three quarters of the places, mutations in all but 8 (or an eighth, if that is less), webhooks in all
+    /// How many requests run at once: queries in half of the places, mutations in all but 8 (or an eighth, if that is less), webhooks in all
     #[arg(long, env = "ORDERPAY_MAX_CONCURRENT_REQUESTS", global = true, value_name = "N", default_value = "128")]
     max_concurrent_requests: String,
 

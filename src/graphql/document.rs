@@ -195,6 +195,18 @@ impl Documents {
         }
     }
 
+    /// The document that a request names by its text or its hash, if it was asked for before.
+    pub fn known(&self, named: &Named) -> Option<Arc<Document>> {
+        let hash = match &named.query {
+            Some(text) => Sha256::digest(text).into(),
+            None => hash_of(named.hash.as_deref().or_else(|| named.id.as_deref()?.strip_prefix("sha256:"))?)?,
+        };
+        match &self.trusted {
+            Some(trusted) => trusted.by_hash.get(&hash).cloned(),
+            None => self.seen(&hash),
+        }
+    }
+
     fn find_or_parse(&self, named: &Named, hash: Option<Hash>) -> Result<Arc<Document>, ServerError> {
         let Some(text) = &named.query else {
             return hash.ok_or_else(not_trusted).and_then(|hash| self.seen(&hash).ok_or_else(not_found));

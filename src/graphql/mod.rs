@@ -125,6 +125,12 @@ impl Schema {
         Prepared::new(asked, documents, &view, limits, *introspection)
     }
 
+    /// Whether a request is for a query, as far as can be told without a look at its document: of one that is not known, nothing can.
+    pub fn is_known_query(&self, asked: &Asked) -> bool {
+        let known = self.asking.documents.known(&asked.document);
+        known.is_some_and(|document| request::is_query(&document.parsed, asked.operation_name.as_deref()))
+    }
+
     /// What a caller sees of the schema.
     async fn view(&self, caller: &Caller) -> Result<Arc<View>, ServerError> {
         let eyes = Eyes::from(caller);

@@ -174,6 +174,11 @@ fn check_count<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> Resul
     Limit::VariablesValues.check(values.map(count).sum(), MOST_VALUES)
 }
 
+/// Whether what is asked for of a document is a query.
+pub(super) fn is_query(document: &ExecutableDocument, name: Option<&str>) -> bool {
+    operation(document, name).is_some_and(|operation| operation.ty == OperationType::Query)
+}
+
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
     let mut operations = document.operations.iter();
     let found = match name {

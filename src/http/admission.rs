@@ -47,7 +47,8 @@ impl Class {
         match self {
             Self::Webhook => places,
             Self::Mutation => places - KEPT_FOR_WEBHOOKS.min(places / 8),
-            Self::Query => places - places / 4,
+            // More of them at once are done no sooner: they wait for the same connections to the database, and for one another.
+            Self::Query => places / 2,
         }
     }
 }
@@ -186,6 +187,11 @@ impl Admission {
         self.0.numbers.hash_one((caller.kind, &caller.id))
     }
 
+    /// Whether one more of this class would be refused now, whoever it is from.
+    pub fn is_full(&self, class: Class) -> bool {
+        self.0.taken.load(Ordering::Relaxed) >= class.room(self.0.places)
+    }
+
     fn place(&self, class: Class) -> Result<Place, Refused> {
         let room = class.room(self.0.places);
         let one_more = |taken: usize| (taken < room).then_some(taken + 1);
@@ -229,7 +235,7 @@ mod tests {
     #[test]
     fn what_matters_more_has_more_room() {
         for (places, [queries, mutations, webhooks]) in
-            [(128, [96, 24, 8]), (16, [12, 2, 2]), (8, [6, 1, 1]), (4, [3, 1, 0])]
+            [(128, [64, 56, 8]), (16, [8, 6, 2]), (8, [4, 3, 1]), (4, [2, 2, 0])]
         {
             let admission = admission(places, 0, 0);
             let (looked, _looking) = fill(&admission, Class::Query);

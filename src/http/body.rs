@@ -37,6 +37,12 @@ pub fn fits(body: &Body, most: usize) -> Result<(), Response> {
     if fits { Ok(()) } else { Err(too_large(most)) }
 }
 
+/// Whether a body is known to have so many bytes at the most.
+pub fn is_small(body: &Body, most: usize) -> bool {
+    let exact = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    exact.is_some_and(|bytes| bytes <= most)
+}
+
 /// A whole body, or the answer that says why there is none.
 pub async fn read(body: Body, most: usize) -> Result<Bytes, Response> {
     fits(&body, most)?;

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use self::media::MediaType;
 use super::{
     Face, access,
-    admission::{Class, Permit},
+    admission::{Class, Permit, Refused},
     body, refusal, request_id,
 };
 use crate::{
@@ -30,6 +30,8 @@ use crate::{
     graphql::{Asked, Prepared, UNAVAILABLE, to_json},
 };
 
+/// What may be kept for a moment of what a stranger sends. Most queries are smaller.
+const SMALL_BODY: usize = 4 * 1024;
 /// The longest message of an error.
 const MOST_MESSAGE_BYTES: usize = 500;
 
@@ -47,6 +49,7 @@ pub async fn post(
         return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", why));
     }
     body::fits(&body, face.traffic.most_body_bytes())?;
+    let body = if_there_is_room(&face, body).await?;
     let caller = match access::caller(&face, peer, &headers).await {
         Ok(caller) => caller,
         Err(refused) => {
@@ -59,6 +62,19 @@ pub async fn post(
     let asked = parameters::in_body(&body).ok_or_else(unreadable)?;
     let answer = answer(&face, caller, asked, |_| None).await?;
     Ok(respond(media_type, &request_id(&id), answer))
+}
+
+/// The body of a request that may be let in. Where there is no room for queries, one that is known to be one is refused before anybody looks at who
+/// sends it: whoever it is, the answer is the same, and a crowd that is turned away takes as little as can be from those who are inside.
+async fn if_there_is_room(face: &Face, body: Body) -> Result<Body, Response> {
+    if !face.admission.is_full(Class::Query) || !body::is_small(&body, SMALL_BODY) {
+        return Ok(body);
+    }
+    let body = body::read(body, SMALL_BODY).await?;
+    match parameters::in_body(&body) {
+        Some(asked) if face.schema.is_known_query(&asked) => Err(Refused::Overloaded.answer()),
+        _ => Ok(Body::from(body)),
+    }
 }
 
 /// Answers what is sent with `GET`: queries only, because anybody may make a browser send one.
