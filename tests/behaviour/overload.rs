@@ -100,6 +100,9 @@ fn what_matters_more_is_still_let_in(engine: Engine) {
         let four = Running::paying(&shop, four).await;
 
         assert_eq!(looks(&shop.user("ada")).await, overloaded());
+        // Nobody looks at who sends a query that can't be let in.
+        let page = shop.client().post(shop.url("/graphql")).json(&json!({ "query": LOOK }));
+        assert_eq!(Told::by(page.send().await.unwrap()).await, overloaded());
         let request = shop.client().post(shop.url("/graphql")).bearer_auth(shop.checkout().token());
         let mutation = json!({ "query": "mutation { unlockPayments(input: { locks: [] }) { problem { code } } }" });
         assert_eq!(Told::by(request.json(&mutation).send().await.unwrap()).await, overloaded());
