@@ -4,6 +4,7 @@
 //! It runs as a process of its own, so that its work can be told from that of the load.
 
 use std::{
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
 };
@@ -211,6 +212,7 @@ pub async fn serve(database: &str) {
         Router::new().route("/page", post(from_sqlite)).with_state(pool)
     };
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port");
-    println!("listening on http://{}", listener.local_addr().expect("its address"));
+    let address = listener.local_addr().expect("its address");
+    writeln!(io::stdout(), "listening on http://{address}").expect("standard output");
     axum::serve(listener, fixed.merge(page)).await.expect("a server");
 }

@@ -154,7 +154,7 @@ impl Till {
         };
         let answered = Standing::from(&transaction);
         let by = if management_state.is_some() { Actor::SERVER } else { checkout() };
-        self.note(Standing { status: Status::Sent, ..answered.clone() }, by, sent_at);
+        self.note(Standing { status: Status::Sent, ..answered }, by, sent_at);
         self.note(answered, Actor::PROVIDER, history.now);
         history.batch.transactions.push(transaction);
         id
