@@ -4,7 +4,7 @@
 //! middle, because its time was up or because nobody waits for it any more, is seen to by whoever lets go of the connection: so no connection goes back
 //! that is in a state of its own, and none keeps its place in the pool for longer than a moment.
 
-use std::{io, time::Duration};
+use std::{fmt, io, iter, time::Duration};
 
 use sea_orm::{
     ConnAcquireErr, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
@@ -12,6 +12,7 @@ use sea_orm::{
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
+use uuid::Uuid;
 
 /// How long the server waits for one statement, a BEGIN or a COMMIT. PostgreSQL itself gives up sooner (`statement_timeout`) and says so; this is for a
 /// network or a machine that says nothing.
@@ -21,6 +22,21 @@ const RETURN_LIMIT: Duration = Duration::from_secs(1);
 /// How long a statement that nobody waits for any more may go on. Most are done by then, and a connection is dearer than such a moment; what takes
 /// longer is cut, and PostgreSQL ends it when it notices (`client_connection_check_interval`).
 const GRACE: Duration = Duration::from_millis(100);
+
+/// A row to be locked until a transaction ends. Nothing in it is text from outside: statements that share a round trip can't have values beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct RowLock {
+    pub table: &'static str,
+    pub key: &'static str,
+    pub id: Uuid,
+}
+
+impl fmt::Display for RowLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, key, id } = self;
+        write!(f, "SELECT FROM {table} WHERE {key} = '{id}' FOR UPDATE")
+    }
+}
 
 /// The connections to one database.
 #[derive(Clone, Debug)]
@@ -125,16 +141,18 @@ impl Taken {
         })
     }
 
-    /// Begins a transaction that will write; `turn` is given up when it has ended.
-    pub async fn begin(&mut self, turn: Option<OwnedSemaphorePermit>) -> sqlx::Result<()> {
+    /// Begins a transaction that will write, with these rows locked; `turn` is given up when it has ended.
+    pub async fn begin(&mut self, turn: Option<OwnedSemaphorePermit>, rows: &[RowLock]) -> sqlx::Result<()> {
         self.turn = turn;
         self.in_transaction = true;
         let begin = match self.connection {
             // A deferred transaction that turns to writing fails at once where another writer was quicker; one that asks first waits.
-            Some(Connection::Sqlite(_)) => "BEGIN IMMEDIATE",
-            _ => "BEGIN",
+            Some(Connection::Sqlite(_)) => "BEGIN IMMEDIATE".to_owned(),
+            _ => {
+                iter::once("BEGIN".to_owned()).chain(rows.iter().map(RowLock::to_string)).collect::<Vec<_>>().join("; ")
+            }
         };
-        self.execute_unprepared(begin).await.map(|_| ())
+        self.execute_unprepared(&begin).await.map(|_| ())
     }
 
     pub async fn commit(&mut self) -> sqlx::Result<()> {

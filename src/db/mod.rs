@@ -8,6 +8,7 @@ mod connection;
 mod postgres;
 mod probe;
 mod snapshot;
+mod sql;
 mod sqlite;
 mod transaction;
 mod url;
@@ -29,7 +30,9 @@ use migration::{Migrator, MigratorTrait, seaql_migrations};
 
 pub use self::{
     busy::{is_busy, tried_again},
+    connection::RowLock,
     snapshot::ReadOnlyDatabase,
+    sql::Sql,
     transaction::{Reader, WriteTransaction},
     url::DatabaseUrl,
 };
@@ -88,10 +91,16 @@ impl Database {
 
     /// A transaction that will write.
     pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
+        self.begin_write_locking(&[]).await
+    }
+
+    /// A transaction that will write, with these rows locked one after the other in the round trip that begins it. A row that is not there is none that
+    /// is locked. On SQLite whoever may write is alone anyway.
+    pub async fn begin_write_locking(&self, rows: &[RowLock]) -> Result<WriteTransaction, DbErr> {
         let turn = self.turn().await?;
         let Reader { pool, watcher } = &self.reader;
         let mut connection = pool.take().await?;
-        connection.begin(turn).await.map_err(failed)?;
+        connection.begin(turn, rows).await.map_err(failed)?;
         Ok(WriteTransaction {
             connection: Mutex::new(connection),
             backend: pool.backend(),

@@ -177,7 +177,7 @@ pub struct UpdateAttemptToPayPayload {
 impl UpdateAttemptToPayPayload {
     pub fn of(given: Result<Settled, Error>) -> Result<Self, Failure> {
         let (settled, problem) = part(given)?;
-        let Some(Settled { attempt, order, already_processed, problem }) = settled else {
+        let Some(Settled { attempt, order, already_processed, problem, .. }) = settled else {
             let problem = problem.map(Problem::from);
             return Ok(Self { attempt: None, order: None, already_processed: false, problem });
         };

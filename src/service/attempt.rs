@@ -394,6 +394,17 @@ pub(super) async fn by_external_id(db: &impl ConnectionTrait, external_id: &str)
     Entity::find().filter(Column::ExternalId.eq(external_id)).all(db).await
 }
 
+/// The attempt with this id of the provider's session, and its order.
+pub(super) async fn with_order(
+    db: &impl ConnectionTrait,
+    provider: &str,
+    external_id: &str,
+) -> Result<Option<(Model, orders::Model)>, DbErr> {
+    let query = Entity::find().filter(Column::ExternalId.eq(external_id)).filter(Column::Provider.eq(provider));
+    let found = query.join(JoinType::InnerJoin, order_of_attempt()).select_also(orders::Entity).one(db).await?;
+    Ok(found.and_then(|(attempt, order)| Some((attempt, order?))))
+}
+
 /// The attempts of these orders, oldest first. The orders were found for a caller before: this looks at no owner.
 pub async fn of_orders(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::OrderId.is_in(orders.iter().copied())).order_by_asc(Column::Id).all(db).await

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
-    audit::{self, Digest, Head, Standing},
+    audit::{self, Actor, Digest, Head, Standing},
     transaction::{ActiveModel, Column, Entity, Model},
 };
 use sea_orm::{
@@ -16,6 +16,7 @@ use sea_orm::{
 
 use super::lease::LockedRow;
 use crate::{
+    db::Sql,
     error::Error,
     faults::{self, Broken},
 };
@@ -28,6 +29,17 @@ pub(super) async fn insert(row: &LockedRow<'_>, new: Model, now: DateTime<Utc>) 
         true => Ok(()),
         false => Err(Error::missing(id)),
     }
+}
+
+/// Writes the first transaction of a payment and begins its trail, as parts of a larger statement: as often as `from` has a row. Whoever runs it holds
+/// the lock's row, and `from` has none where the payment has a transaction.
+pub(super) fn insert_first(sql: &mut Sql, new: Model, by: Actor, from: &str, now: DateTime<Utc>) {
+    let entry = audit::Model::after(None, Standing::from(&new), by, now);
+    sql.push("booked AS (");
+    sql.insert(new.into_active_model(), from);
+    sql.push("), noted AS (");
+    sql.insert(entry.into_active_model(), from);
+    sql.push(")");
 }
 
 /// Writes a new transaction if it may be, and gives whether it was: `new` is what comes after the table's name, with its own conditions.

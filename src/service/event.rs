@@ -166,8 +166,16 @@ pub(super) async fn remember(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
-    let Some(event_id) = &told.event_id else { return Ok(true) };
-    keep_applied(tx, event_row(provider, event_id, external_id, &told.words.0, now, State::Applied), now).await
+    match applied(provider, external_id, told, now) {
+        Some(event) => keep_applied(tx, event, now).await,
+        None => Ok(true),
+    }
+}
+
+/// The event that news came as, taken in now; none where the news has no id.
+pub(super) fn applied(provider: &str, external_id: &str, told: &Told, now: DateTime<Utc>) -> Option<Model> {
+    let event_id = told.event_id.as_ref()?;
+    Some(event_row(provider, event_id, external_id, &told.words.0, now, State::Applied))
 }
 
 /// Keeps an event that is taken in now, whether or not it was parked before; false if it was taken in before.

@@ -355,7 +355,7 @@ async fn cancel_now(
     Ok(cancelled)
 }
 
-fn next(order: &Model, event: Event) -> Result<Status, Error> {
+pub(super) fn next(order: &Model, event: Event) -> Result<Status, Error> {
     order.status.on(event).map_err(|illegal| Error::Fault(format!("{}: {illegal:?}", order.id)))
 }
 

@@ -3,6 +3,8 @@
 //! A webhook and `updateAttemptToPay` come here alike. The order's row is locked for it, so copies of the same news queue up behind one another,
 //! whichever server they came to.
 
+mod at_once;
+
 use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
@@ -100,6 +102,8 @@ pub struct Settled {
     /// Whether it changed nothing, because it was known.
     pub already_processed: bool,
     pub problem: Option<Problem>,
+    /// Whether it is known that no other session of the order is open.
+    none_is_open: bool,
 }
 
 /// What one piece of news does.
@@ -133,6 +137,9 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
 /// took it in first may not have come this far.
 pub(super) async fn end_what_must_not_be_paid(app: &App, settled: &Settled) -> Result<(), Error> {
     let order = &settled.order;
+    if settled.none_is_open {
+        return Ok(());
+    }
     if order.status == order::Status::Paid || attempts::waits_for_decision(app.db.read(), order.id).await? {
         Box::pin(session::end_leftover(app, order.id)).await?;
     }
@@ -147,10 +154,27 @@ pub(super) async fn take_in(
     told: Told,
     by: By<'_>,
 ) -> Result<Option<Settled>, Error> {
-    let known = attempts::by_external_id(app.db.read(), external_id).await?;
-    let Some(known) = known.into_iter().find(|attempt| attempt.provider == provider) else {
+    let Some((attempt, order)) = attempts::with_order(app.db.read(), provider, external_id).await? else {
         return Ok(None);
     };
+    let at_once = match by {
+        By::Provider => at_once::take_in(app, &attempt, &order, &told).await?,
+        By::Service(_) => None,
+    };
+    let (tx, settled) = match at_once {
+        Some(done) => done,
+        None => take_in_step_by_step(app, &attempt, &told, by).await?,
+    };
+    tx.commit().await?;
+    Ok(Some(settled))
+}
+
+async fn take_in_step_by_step(
+    app: &App,
+    known: &Model,
+    told: &Told,
+    by: By<'_>,
+) -> Result<(WriteTransaction, Settled), Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     lock(&tx, &Audience::of_the_server(), known.order_id).await?;
@@ -159,16 +183,15 @@ pub(super) async fn take_in(
         By::Service(errand) => lease::pass(&tx, known.payment_id, errand).await?.row().by.clone(),
     };
     event::take_in_parked(app, &tx, known.id, now).await?;
-    let effect = take_in_within(&tx, known.id, &told, actor, now).await?;
+    let effect = take_in_within(&tx, known.id, told, actor, now).await?;
     let (attempt, order) = subject(&tx, known.id).await?;
-    tx.commit().await?;
-    Ok(Some(settled(attempt, order, effect)))
+    Ok((tx, settled(attempt, order, effect)))
 }
 
 pub(super) fn settled(attempt: Model, order: order::Model, effect: Effect) -> Settled {
     let refused = effect == Effect::Refused || attempt.status == Status::Conflicted;
     let problem = refused.then_some(Problem::AttemptConflicted);
-    Settled { attempt, order, already_processed: effect == Effect::None, problem }
+    Settled { attempt, order, already_processed: effect == Effect::None, problem, none_is_open: false }
 }
 
 /// An attempt and its order as they are now.
@@ -296,11 +319,24 @@ pub(super) async fn book(
     management_state: Option<ManagementState>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let transaction = transaction::Model {
+    audit::insert(row, booking(attempt, amount, management_state, now), now).await
+}
+
+/// What a session's money is in the books: held and taken, in one.
+const MONEY_MOVED: (Kind, transaction::Status) = (Kind::AuthorizeAndCapture, transaction::Status::Succeeded);
+
+fn booking(
+    attempt: &Model,
+    amount: Money,
+    management_state: Option<ManagementState>,
+    now: DateTime<Utc>,
+) -> transaction::Model {
+    let (kind, status) = MONEY_MOVED;
+    transaction::Model {
         id: TransactionId::new(now),
         payment_id: attempt.payment_id,
-        kind: Kind::AuthorizeAndCapture,
-        status: transaction::Status::Succeeded,
+        kind,
+        status,
         management_state,
         amount_minor: amount.minor(),
         currency: amount.currency(),
@@ -321,8 +357,7 @@ pub(super) async fn book(
         next_check_at: None,
         created_at: now,
         settled_at: Some(now),
-    };
-    audit::insert(row, transaction, now).await
+    }
 }
 
 /// Keeps money that is not accepted as a case (rule T5).

@@ -45,6 +45,7 @@ mod dry_runs;
 mod endings;
 mod fencing;
 mod fields;
+mod first_money;
 mod foreign;
 mod front_door;
 mod hosted_payments;

@@ -3,7 +3,7 @@
 //! The page is cut out first, and what belongs to its orders is joined to it outside: nothing is read of an order that is not on it. What the whole list
 //! has to say (how many there are, where the cursor stands) comes along, as one row that is there even if the page is empty.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use entity::{
     cart::Cart,
@@ -16,11 +16,11 @@ use entity::{
     summary::Entry,
     transaction,
 };
-use sea_orm::{ConnectionTrait, DbErr, Iterable, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{ConnectionTrait, DbErr, Iterable, QueryResult, TryGetable};
 
 use super::{Filter, List, Listed, Wanted};
 use crate::{
-    db::Reader,
+    db::{Reader, Sql},
     service::payment::{Booked, Ledger},
 };
 
@@ -71,8 +71,7 @@ const REST_OF_PAYMENT: usize = 8;
 pub async fn read(db: &Reader, cut: &Cut<'_>) -> Result<Read, DbErr> {
     let mut sql = Sql::default();
     cut.write(&mut sql);
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql.text, sql.values);
-    let rows = db.query_all_raw(statement).await?;
+    let rows = db.query_all_raw(sql.statement(db.get_database_backend())).await?;
     let mut read = Read { orders: vec![], owned: None, counted: None, is_placed: false };
     for row in &rows {
         let mut columns = Columns { row, at: 0 };
@@ -315,26 +314,5 @@ impl Columns<'_> {
             created_at: self.next()?,
             updated_at: self.next()?,
         })
-    }
-}
-
-/// A statement in the making, in the words that both databases understand.
-#[derive(Default)]
-struct Sql {
-    text: String,
-    values: Vec<Value>,
-}
-
-impl Sql {
-    fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-    }
-
-    /// Takes a value in: what stands for it in the text.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        let mut place = String::new();
-        let _infallible = write!(place, "${}", self.values.len());
-        place
     }
 }
