@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use tokio::signal;
+use tracing_subscriber::{fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 use crate::{
     auth::{CallerKind, KeySource, Scope, mint},
@@ -144,13 +145,11 @@ fn checked(settings: Settings, purpose: Purpose) -> Result<Config, ServerError> 
 /// Logs go to standard error; standard output is for what was asked for.
 fn log(config: &Config) -> Result<(), ServerError> {
     let to_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(config.log.clone())
-        .with_ansi(to_terminal)
-        .with_writer(std::io::stderr);
+    let lines = fmt::layer().with_ansi(to_terminal).with_writer(std::io::stderr);
+    let log = registry().with(config.log.clone());
     let set = match config.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
+        LogFormat::Text => log.with(lines).try_init(),
+        LogFormat::Json => log.with(lines.json().flatten_event(true).with_span_list(false)).try_init(),
     };
     set.map_err(failed("the log can't be opened"))
 }

@@ -20,7 +20,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use entity::schedule::Schedule;
 use reqwest::Url;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use self::{
     limits::LimitSettings, mistake::names, socket::SocketSettings, stop::StopSettings, traffic::TrafficSettings,
@@ -226,7 +226,7 @@ pub struct Config {
     pub traffic: Traffic,
     pub sockets: Sockets,
     pub stop: Stop,
-    pub log: EnvFilter,
+    pub log: Targets,
     pub log_format: LogFormat,
 }
 

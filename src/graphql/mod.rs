@@ -167,7 +167,7 @@ impl Schema {
         let cost = self.cost(&prepared);
         let document = prepared.document();
         let executor = if prepared.is_proven() { &self.trusting } else { &self.schema };
-        let mut request = prepared.into_request().data(caller).data(loader);
+        let mut request = prepared.into_request().data(caller).data(loader).data(document.shape);
         if document.shape.keys_are_unique {
             request = request.data(AsJson);
         }

@@ -102,7 +102,7 @@ impl From<&Model> for Known {
 pub fn wanted(orders: &[Lookahead<'_>]) -> Wanted {
     let selects = |name: &str| selects(orders, name);
     let ledgers = ["payments", "paymentSummary", "amountDue"].into_iter().any(selects);
-    Wanted { total: false, carts: selects("cart"), metadata: selects("metadata"), ledgers }
+    Wanted { total: false, carts: selects("cart"), metadata: selects("metadata"), ledgers, displays: ledgers }
 }
 
 fn selects(orders: &[Lookahead<'_>], name: &str) -> bool {

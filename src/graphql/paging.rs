@@ -7,6 +7,7 @@ use super::{
     failure::Failure,
     order::{self, Order, OrderStatus},
     scalar::Instant,
+    shape::Shape,
     walk::{Walked, at_hand},
 };
 use crate::{
@@ -161,7 +162,8 @@ impl PageInfo {
 pub fn wanted(ctx: &Context<'_>) -> Wanted {
     let selected = ctx.look_ahead();
     let total = selected.field("totalCount").exists() || selected.field("pageCount").exists();
-    Wanted { total, ..order::wanted(&orders(&selected)) }
+    let displays = !ctx.data_opt::<Shape>().is_some_and(|shape| shape.shows_no_display);
+    Wanted { total, displays, ..order::wanted(&orders(&selected)) }
 }
 
 /// What is selected of the orders of a page, each way that leads to them.

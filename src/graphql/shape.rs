@@ -18,6 +18,8 @@ pub struct Shape {
     /// One query whose variables are single scalars of the specification. Once valid it stays valid with any values of these types
     /// ([`Shape::fits`]); the executor has no other rule that looks at values.
     pub is_plain: bool,
+    /// Nothing called `display` is selected anywhere: no payment that the request comes across need be read with what it shows.
+    pub shows_no_display: bool,
 }
 
 impl Shape {
@@ -25,7 +27,10 @@ impl Shape {
         let mut left = MOST_SELECTIONS;
         let mut all = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
         let keys_are_unique = all.all(|set| keys_are_unique(document, &[set], &mut left).is_some());
-        Self { keys_are_unique, is_plain: is_plain(&document.operations) }
+        let operations = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
+        let mut sets = operations.chain(document.fragments.values().map(|fragment| &fragment.node.selection_set.node));
+        let shows_no_display = !sets.any(|set| names(set, "display"));
+        Self { keys_are_unique, is_plain: is_plain(&document.operations), shows_no_display }
     }
 
     /// Whether the values are of their variables' types, beyond doubt.
@@ -37,6 +42,15 @@ impl Shape {
             Some(value) => is_of_type(value, of),
         })
     }
+}
+
+/// Whether a field of this name is selected here or below, fragments' own selections left out.
+fn names(set: &SelectionSet, name: &str) -> bool {
+    set.items.iter().any(|item| match &item.node {
+        Selection::Field(field) => field.node.name.node == name || names(&field.node.selection_set.node, name),
+        Selection::InlineFragment(fragment) => names(&fragment.node.selection_set.node, name),
+        Selection::FragmentSpread(_) => false,
+    })
 }
 
 fn is_plain(operations: &DocumentOperations) -> bool {
@@ -111,6 +125,16 @@ mod tests {
         assert!(!unique("{ a { ... on X { b } ... on Y { b } } }"));
         assert!(unique("{ a { ...f } b { ...f } } fragment f on X { c }"));
         assert!(!unique("{ ...f } fragment f on Query { a { ...f } }"));
+    }
+
+    #[test]
+    fn a_display_is_seen_wherever_it_is_selected() {
+        let shows = |document: &str| !shape(document).shows_no_display;
+        assert!(shows("{ a { b: display } }"));
+        assert!(shows("{ a { ... on X { display } } }"));
+        assert!(shows("{ ...f } fragment f on Query { a { display { x } } }"));
+        assert!(shows("query A { a } query B { display }"));
+        assert!(!shows("{ a { display: b } }"));
     }
 
     #[test]

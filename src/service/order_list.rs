@@ -68,6 +68,8 @@ pub struct Wanted {
     pub carts: bool,
     pub metadata: bool,
     pub ledgers: bool,
+    /// What payments show; without it the ledgers' payments show nothing.
+    pub displays: bool,
 }
 
 /// Whose list.

@@ -50,7 +50,7 @@ pub struct Cut<'a> {
 pub struct Read {
     /// In the order in which they were read: from the newest, or the oldest, on.
     pub orders: Vec<Listed>,
-    /// How many orders the list's owner has.
+    /// How many orders the list's owner has; looked up if it is wanted.
     pub owned: Option<i64>,
     /// How many orders pass the filter; counted if the total is wanted and nobody keeps it.
     pub counted: Option<i64>,
@@ -58,14 +58,27 @@ pub struct Read {
     pub is_placed: bool,
 }
 
-const HEAD: &str = "o.id, o.owner_kind, o.owner_id, o.owner_sequence, o.number, o.status, o.currency, o.total_minor, o.version, \
-                    o.created_at, o.updated_at, o.paid_at, o.cancelled_at";
-/// How many columns that are behind the order's id.
-const REST_OF_HEAD: usize = 12;
-const LEDGER: &str = "p.id, p.provider, p.status, p.amount_minor, p.currency, p.display, p.version, p.created_at, p.updated_at, \
-                      t.kind, t.status, t.management_state, t.amount_minor, t.currency";
-/// How many columns of a payment that are behind its id.
-const REST_OF_PAYMENT: usize = 8;
+/// Of the whole list, the same in each row: how many orders its owner has, where the cursor stands, how many were counted.
+const OF_LIST: [&str; 3] = ["list.owned", "list.place", "list.counted"];
+/// Of an order, behind its id.
+const OF_ORDER: [&str; 10] = [
+    "o.owner_sequence",
+    "o.number",
+    "o.status",
+    "o.currency",
+    "o.total_minor",
+    "o.version",
+    "o.created_at",
+    "o.updated_at",
+    "o.paid_at",
+    "o.cancelled_at",
+];
+/// Whose it is, where the list has more than one owner.
+const OF_OWNER: [&str; 2] = ["o.owner_kind", "o.owner_id"];
+/// Of a payment, behind its id.
+const OF_PAYMENT: [&str; 7] =
+    ["p.provider", "p.status", "p.amount_minor", "p.currency", "p.version", "p.created_at", "p.updated_at"];
+const OF_TRANSACTION: [&str; 5] = ["t.kind", "t.status", "t.management_state", "t.amount_minor", "t.currency"];
 
 /// Reads a page with all that is wanted of it.
 pub async fn read(db: &Reader, cut: &Cut<'_>) -> Result<Read, DbErr> {
@@ -73,14 +86,17 @@ pub async fn read(db: &Reader, cut: &Cut<'_>) -> Result<Read, DbErr> {
     cut.write(&mut sql);
     let rows = db.query_all_raw(sql.statement(db.get_database_backend())).await?;
     let mut read = Read { orders: vec![], owned: None, counted: None, is_placed: false };
-    for row in &rows {
+    if let Some(row) = rows.first() {
         let mut columns = Columns { row, at: 0 };
         read.owned = columns.next()?;
         read.is_placed = columns.next::<Option<i64>>()?.is_some();
         read.counted = columns.next()?;
-        read.add(cut.wanted, columns)?;
     }
-    read.sort(cut);
+    let owner = cut.list.owner();
+    for row in &rows {
+        read.add(cut.wanted, owner.as_ref(), Columns { row, at: OF_LIST.len() })?;
+    }
+    read.sort(owner.is_some(), cut.backward);
     Ok(read)
 }
 
@@ -94,11 +110,12 @@ impl Cut<'_> {
         let in_list = of_owner.as_ref().map_or("true", |(_, orders)| orders);
         let matching = self.filter.conditions(in_list, sql);
         sql.push("WITH list AS (SELECT ");
+        let needs_owned = self.wanted.total || matches!(self.start, Start::Skip(_));
         match &of_owner {
-            Some((owners, _)) => {
+            Some((owners, _)) if needs_owned => {
                 sql.push(&format!("COALESCE((SELECT order_count FROM order_owner WHERE {owners}), 0)"));
             }
-            None => sql.push("CAST(NULL AS bigint)"),
+            Some(_) | None => sql.push("CAST(NULL AS bigint)"),
         }
         sql.push(" AS owned, ");
         match self.start {
@@ -115,8 +132,9 @@ impl Cut<'_> {
         }
         sql.push(&format!(" AS counted), o AS (SELECT * FROM orders WHERE {matching}"));
         self.write_range(owner.as_ref(), sql);
-        sql.push(&format!(") SELECT list.owned, list.place, list.counted, {HEAD}"));
-        self.write_wanted(sql);
+        sql.push(") SELECT ");
+        sql.push(&self.columns(owner.is_some()).join(", "));
+        self.write_tables(sql);
     }
 
     /// From where on, which way, and how many.
@@ -139,19 +157,30 @@ impl Cut<'_> {
         sql.push(&format!(" ORDER BY {key} {direction} LIMIT {limit}"));
     }
 
-    fn write_wanted(&self, sql: &mut Sql) {
-        let Wanted { carts, metadata, ledgers, .. } = self.wanted;
-        for (column, wanted) in [(", o.cart", carts), (", o.metadata", metadata)] {
-            if wanted {
-                sql.push(column);
+    /// What is read of each row, in the order in which [`Read::add`] takes it in.
+    fn columns(&self, is_of_one: bool) -> Vec<&'static str> {
+        let Wanted { carts, metadata, ledgers, displays, .. } = self.wanted;
+        let mut columns = OF_LIST.to_vec();
+        columns.push("o.id");
+        columns.extend(OF_ORDER);
+        let mut add_if = |is_wanted: bool, more: &[&'static str]| {
+            if is_wanted {
+                columns.extend(more);
             }
-        }
-        if ledgers {
-            sql.push(", ");
-            sql.push(LEDGER);
-        }
+        };
+        add_if(!is_of_one, &OF_OWNER);
+        add_if(carts, &["o.cart"]);
+        add_if(metadata, &["o.metadata"]);
+        add_if(ledgers, &["p.id"]);
+        add_if(ledgers, &OF_PAYMENT);
+        add_if(ledgers && displays, &["p.display"]);
+        add_if(ledgers, &OF_TRANSACTION);
+        columns
+    }
+
+    fn write_tables(&self, sql: &mut Sql) {
         sql.push(" FROM list LEFT JOIN o ON true");
-        if ledgers {
+        if self.wanted.ledgers {
             sql.push(" LEFT JOIN payment AS p ON p.order_id = o.id");
             sql.push(" LEFT JOIN payment_transaction AS t ON t.payment_id = p.id");
         }
@@ -185,21 +214,22 @@ impl Filter {
 
 impl Read {
     /// Takes in a row: an order with one transaction of one payment of it, or with none.
-    fn add(&mut self, wanted: Wanted, mut columns: Columns<'_>) -> Result<(), DbErr> {
+    fn add(&mut self, wanted: Wanted, owner: Option<&Owner>, mut columns: Columns<'_>) -> Result<(), DbErr> {
         let Some(id) = columns.next::<Option<OrderId>>()? else { return Ok(()) };
         let is_known = |listed: &Listed| listed.head.id == id;
         let known = match self.orders.last() {
             Some(last) if is_known(last) => Some(self.orders.len() - 1),
             _ => self.orders.iter().position(is_known),
         };
-        let long = usize::from(wanted.carts) + usize::from(wanted.metadata);
+        let of_owner = if owner.is_some() { 0 } else { OF_OWNER.len() };
+        let rest = OF_ORDER.len() + of_owner + usize::from(wanted.carts) + usize::from(wanted.metadata);
         let order = match known.and_then(|at| self.orders.get_mut(at)) {
             Some(known) => {
-                columns.at += REST_OF_HEAD + long;
+                columns.at += rest;
                 known
             }
             None => {
-                let head = columns.head(id)?;
+                let head = columns.head(id, owner)?;
                 let cart: Option<Cart> = columns.next_if(wanted.carts)?;
                 let metadata: Option<Metadata> = columns.next_if(wanted.metadata)?;
                 let ledger = wanted.ledgers.then(Ledger::default);
@@ -209,18 +239,18 @@ impl Read {
             }
         };
         match &mut order.ledger {
-            Some(ledger) => ledger.add(id, columns),
+            Some(ledger) => ledger.add(id, wanted.displays, columns),
             None => Ok(()),
         }
     }
 
     /// No order of rows is promised by a join.
-    fn sort(&mut self, cut: &Cut<'_>) {
-        match cut.list.owner() {
-            Some(_) => self.orders.sort_unstable_by_key(|listed| listed.head.owner_sequence),
-            None => self.orders.sort_unstable_by_key(|listed| listed.head.id),
+    fn sort(&mut self, is_of_one: bool, backward: bool) {
+        match is_of_one {
+            true => self.orders.sort_unstable_by_key(|listed| listed.head.owner_sequence),
+            false => self.orders.sort_unstable_by_key(|listed| listed.head.id),
         }
-        if !cut.backward {
+        if !backward {
             self.orders.reverse();
         }
         for ledger in self.orders.iter_mut().filter_map(|listed| listed.ledger.as_mut()) {
@@ -230,16 +260,17 @@ impl Read {
 }
 
 impl Ledger {
-    fn add(&mut self, order_id: OrderId, mut columns: Columns<'_>) -> Result<(), DbErr> {
+    fn add(&mut self, order_id: OrderId, displays: bool, mut columns: Columns<'_>) -> Result<(), DbErr> {
         let Some(id) = columns.next::<Option<PaymentId>>()? else { return Ok(()) };
         let known = self.payments.iter().position(|booked| booked.payment.id == id);
         let booked = match known.and_then(|at| self.payments.get_mut(at)) {
             Some(known) => {
-                columns.at += REST_OF_PAYMENT;
+                columns.at += OF_PAYMENT.len() + usize::from(displays);
                 known
             }
             None => {
-                self.payments.push(Arc::new(Booked { payment: columns.payment(id, order_id)?, entries: vec![] }));
+                self.payments
+                    .push(Arc::new(Booked { payment: columns.payment(id, order_id, displays)?, entries: vec![] }));
                 let Some(new) = self.payments.last_mut() else { return Ok(()) };
                 new
             }
@@ -279,13 +310,16 @@ impl Columns<'_> {
         Ok(Money::new(minor, self.next()?))
     }
 
-    fn head(&mut self, id: OrderId) -> Result<Head, DbErr> {
-        let owner = Owner { kind: self.next()?, id: self.next()? };
+    fn head(&mut self, id: OrderId, owner: Option<&Owner>) -> Result<Head, DbErr> {
         let (owner_sequence, number, status) = (self.next()?, self.next()?, self.next()?);
         let currency = self.next()?;
         let total = Money::new(self.next()?, currency);
         let (version, created_at, updated_at) = (self.next()?, self.next()?, self.next()?);
         let (paid_at, cancelled_at) = (self.next()?, self.next()?);
+        let owner = match owner {
+            Some(owner) => owner.clone(),
+            None => Owner { kind: self.next()?, id: self.next()? },
+        };
         Ok(Head {
             id,
             owner,
@@ -301,7 +335,7 @@ impl Columns<'_> {
         })
     }
 
-    fn payment(&mut self, id: PaymentId, order_id: OrderId) -> Result<payment::Model, DbErr> {
+    fn payment(&mut self, id: PaymentId, order_id: OrderId, displays: bool) -> Result<payment::Model, DbErr> {
         Ok(payment::Model {
             id,
             order_id,
@@ -309,10 +343,10 @@ impl Columns<'_> {
             status: self.next()?,
             amount_minor: self.next()?,
             currency: self.next()?,
-            display: self.next()?,
             version: self.next()?,
             created_at: self.next()?,
             updated_at: self.next()?,
+            display: self.next_if(displays)?.unwrap_or_default(),
         })
     }
 }
