@@ -14,13 +14,12 @@ use super::{CLIENTS, SETTINGS, news::News};
 use crate::{
     load,
     postgres::Postgres,
-    say,
     server::{Server, mint},
     shop::creation,
     wire::{Client, post},
 };
 
-const ATTEMPT: &str = "mutation ($input: AttemptToPayForOrderInput!) { attemptToPayForOrder(input: $input) { attempt { status } problem { code } } }";
+const ATTEMPT: &str = "mutation ($input: AttemptToPayForOrderInput!) { attemptToPayForOrder(input: $input) { attempt { externalId } problem { code } } }";
 /// How long nothing may be heard of any session.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,8 +38,8 @@ pub async fn open_sessions(postgres: &Postgres, number: usize) -> Vec<News> {
         let checkout = Rc::clone(&checkout);
         async move { checkout.sends_to_provider(shopper).await }
     });
-    opened.await;
-    let news = told_by(postgres, number).await;
+    let sessions: Vec<String> = opened.await.into_iter().map(|one| one.outcome).collect();
+    let news = told_of(postgres, &sessions).await;
     assert!(server.ends_by_sigterm().await.success(), "the server ends in order");
     drop(sandbox);
     postgres.sql("VACUUM (ANALYZE)", "orderpay");
@@ -54,14 +53,15 @@ struct Checkout {
 }
 
 impl Checkout {
-    async fn sends_to_provider(&self, shopper: usize) {
+    /// A new order's; gives its session.
+    async fn sends_to_provider(&self, shopper: usize) -> String {
         let made = self.does(&creation(&format!("shopper-{shopper}"))).await;
         let order = &made["data"]["createOrder"]["order"]["id"];
         let input = json!({ "orderId": order, "idempotencyKey": format!("attempt-{shopper}") });
         let body = json!({ "query": ATTEMPT, "variables": { "input": input } }).to_string();
         let attempted = self.does(body.as_bytes()).await;
-        let status = &attempted["data"]["attemptToPayForOrder"]["attempt"]["status"];
-        assert!(status == "PENDING" || status == "STARTED", "{made} {attempted}");
+        let session = attempted["data"]["attemptToPayForOrder"]["attempt"]["externalId"].as_str();
+        session.unwrap_or_else(|| panic!("a session is opened: {made} {attempted}")).to_owned()
     }
 
     async fn does(&self, body: &[u8]) -> Value {
@@ -71,26 +71,23 @@ impl Checkout {
     }
 }
 
-/// Waits until all sessions were told of, and carries that on.
-async fn told_by(postgres: &Postgres, number: usize) -> Vec<News> {
+/// Waits until the provider has told of all sessions, and carries that on.
+async fn told_of(postgres: &Postgres, sessions: &[String]) -> Vec<News> {
     let mut database = postgres.connect("orderpay").await;
-    let (mut taken_in, mut heard_at) = (0, Instant::now());
+    let (mut heard, mut heard_at) = (0, Instant::now());
     loop {
-        let counted = sqlx::query_scalar("SELECT count(*) FROM provider_event WHERE state = 'APPLIED'");
-        let counted: i64 = counted.fetch_one(&mut database).await.expect("a count");
-        let counted = usize::try_from(counted).expect("no fewer than none");
-        if counted >= number {
-            break;
+        let reports = sqlx::query_scalar(
+            "SELECT report FROM provider_event WHERE external_id = ANY($1) AND state = 'APPLIED' ORDER BY received_at, external_id",
+        );
+        let reports: Vec<String> = reports.bind(sessions).fetch_all(&mut database).await.expect("events");
+        if reports.len() >= sessions.len() {
+            assert_eq!(reports.len(), sessions.len(), "each session was told of once");
+            return reports.iter().enumerate().map(|(number, report)| News::after(number, report)).collect();
         }
-        if counted > taken_in {
-            (taken_in, heard_at) = (counted, Instant::now());
+        if reports.len() > heard {
+            (heard, heard_at) = (reports.len(), Instant::now());
         }
-        assert!(heard_at.elapsed() < PATIENCE, "the provider tells of {taken_in} sessions of {number}");
-        say(&format!("the provider has told of {taken_in} sessions of {number}"));
+        assert!(heard_at.elapsed() < PATIENCE, "the provider has told of {heard} sessions of {}", sessions.len());
         sleep(Duration::from_secs(1)).await;
     }
-    let reports = sqlx::query_scalar("SELECT report FROM provider_event ORDER BY received_at, external_id");
-    let reports: Vec<String> = reports.fetch_all(&mut database).await.expect("events");
-    assert_eq!(reports.len(), number, "each session was told of once");
-    reports.iter().enumerate().map(|(number, report)| News::after(number, report)).collect()
 }
