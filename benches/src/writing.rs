@@ -24,7 +24,7 @@ use crate::{
     load, machine,
     postgres::Postgres,
     say,
-    server::{self, Server, check},
+    server::{self, Server},
     table::count,
     wire::Client,
 };
@@ -156,6 +156,5 @@ async fn verify(postgres: &Postgres, database: &str, told: &[News]) {
     let events: Vec<&str> = told.iter().map(|news| news.event_id.as_str()).collect();
     let paid: i64 = paid.bind(events).fetch_one(&mut postgres.connect(database).await).await.expect("a count");
     assert_eq!(usize::try_from(paid), Ok(told.len()), "whoever was told of is paid in {database}");
-    let (is_well, what) = check(postgres, &postgres.url_of(database));
-    assert!(is_well, "{database}: {what}");
+    server::verify(postgres, &postgres.url_of(database));
 }
