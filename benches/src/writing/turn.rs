@@ -1,15 +1,13 @@
 //! One turn: what was told in it, how long it took, and who worked for it.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Duration};
 
 use tokio::time::sleep;
 
 use super::{CLIENTS, WARMING_UP, floor::Floor, news::News, tell};
 use crate::{
     latency::Latencies,
+    load::Told,
     postgres::Postgres,
     reading::{median, spread},
     server::Server,
@@ -37,9 +35,9 @@ impl Turn {
 }
 
 pub async fn of_server(server: &Server, postgres: &Postgres, client: &Rc<Client>, news: &[News]) -> Turn {
-    let (begun, before) = (Instant::now(), [server.work(), postgres.work()]);
+    let before = [server.work(), postgres.work()];
     let told = tell(client, CLIENTS, news).await;
-    let time = begun.elapsed();
+    let time = told.iter().map(Told::ended).max().unwrap_or_default();
     let [server, database] = [server.work() - before[0], postgres.work() - before[1]];
     let latencies = told.iter().map(|one| one.took).collect();
     Turn { webhooks: news.len(), server, database, a_second: news.len() as f64 / time.as_secs_f64(), latencies }
