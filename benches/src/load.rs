@@ -1,8 +1,10 @@
-//! Loads: a closed one, in which each client waits for its answer before it asks again, and an open one, in which requests come as they come.
+//! Loads: a closed one, in which each client waits for its answer before it asks again, for so long or until all is asked, and an open one, in which
+//! requests come as they come.
 //!
 //! An open load measures from the moment at which a request was meant to be sent: a stall of the server, or of the load itself, is in the numbers.
 
 use std::{
+    cell::Cell,
     future::Future,
     rc::Rc,
     time::{Duration, Instant},
@@ -75,6 +77,29 @@ pub async fn closed<T: 'static, F: Future<Output = T> + 'static>(
             while begun.elapsed() < lasts {
                 let at = begun.elapsed();
                 let outcome = ask(client, told.len()).await;
+                told.push(Told { at, took: begun.elapsed().saturating_sub(at), outcome });
+            }
+            told
+        });
+    }
+    running.join_all().await.into_iter().flatten().collect()
+}
+
+/// Each of so many requests once, by so many clients. `ask` is told the number of its request.
+pub async fn each<T: 'static, F: Future<Output = T> + 'static>(
+    clients: usize,
+    requests: usize,
+    ask: impl Fn(usize) -> F + 'static,
+) -> Vec<Told<T>> {
+    let (begun, ask, next) = (Instant::now(), Rc::new(ask), Rc::new(Cell::new(0)));
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        let (ask, next) = (Rc::clone(&ask), Rc::clone(&next));
+        running.spawn_local(async move {
+            let mut told = vec![];
+            while next.get() < requests {
+                let (number, at) = (next.replace(next.get() + 1), begun.elapsed());
+                let outcome = ask(number).await;
                 told.push(Told { at, took: begun.elapsed().saturating_sub(at), outcome });
             }
             told

@@ -28,6 +28,7 @@ mod shop;
 mod table;
 mod token;
 mod wire;
+mod writing;
 
 use clap::{Parser, Subcommand};
 use tokio::{
@@ -67,6 +68,11 @@ enum What {
     /// The server, a handler of axum and sqlx that does nothing but read the same rows and write them, and a static answer are asked in turns,
     /// on the same database. Told are processor time, answers a second, latency, memory.
     Reading(reading::Extent),
+    /// What it costs to take in a provider's webhook that makes an order paid, beside one statement that writes the same rows (5 minutes)
+    ///
+    /// The server, and pgbench with that statement on a copy of the same database, write in turns. Told are processor time, webhooks a second,
+    /// latency, the rows that are written, and how often the server waits for the database.
+    Writing(writing::Extent),
     /// Serves as the bare handler over a database: for `reading`, which starts it
     #[command(hide = true)]
     Floor { database: String },
@@ -88,6 +94,7 @@ fn main() {
             What::Hostile => hostile::measure().await,
             What::Overload => overload::measure().await,
             What::Reading(extent) => reading::measure(extent).await,
+            What::Writing(extent) => writing::measure(extent).await,
             What::Floor { .. } => unreachable!("it was served before"),
         }
     };

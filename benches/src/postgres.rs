@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{MetadataExt, chown},
         process::CommandExt,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
 use crate::process::{Work, work_of_family};
@@ -56,7 +57,20 @@ impl Postgres {
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/orderpay", self.port)
+        self.url_of("orderpay")
+    }
+
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// For questions that no tool answers.
+    pub async fn connect(&self, database: &str) -> PgConnection {
+        PgConnection::connect(&self.url_of(database)).await.expect("a connection")
     }
 
     pub fn version(&self) -> String {
@@ -78,10 +92,17 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Command {
-        let mut command = Command::new(self.programs.join("psql"));
-        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1", "--username=postgres"]);
-        command.arg(format!("--port={}", self.port)).arg(format!("--dbname={database}"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut command = self.client("psql");
+        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1"]).arg(format!("--dbname={database}"));
+        command.stdout(Stdio::null());
+        command
+    }
+
+    /// Another program of PostgreSQL's, which connects.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
+        command.stdin(Stdio::null());
         command
     }
 

@@ -154,12 +154,12 @@ fn table(peers: &[Peer], rounds: &[Vec<Round>]) -> String {
     table.finish()
 }
 
-fn median(mut all: Vec<f64>) -> f64 {
+pub fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
 }
 
-fn spread(mut all: Vec<f64>, digits: usize, unit: &str) -> String {
+pub fn spread(mut all: Vec<f64>, digits: usize, unit: &str) -> String {
     all.sort_by(f64::total_cmp);
     let (lowest, highest) = (all[0], all[all.len() - 1]);
     format!("**{:.digits$}**{unit} ({lowest:.digits$} to {highest:.digits$})", all[all.len() / 2])

@@ -22,11 +22,13 @@ use crate::{
 
 /// With a key there is no development mode.
 const SECRET: &str = "benches-sign-with-this-and-nobody-else-does";
-/// What production sets and these loads don't touch: the payment provider runs elsewhere, and is not asked.
+/// What the provider signs its news with.
+pub const WEBHOOK_SECRET: &str = "benches-sign-webhooks-with-this-one";
+/// What production sets and most loads don't touch: the payment provider runs elsewhere, and is not asked.
 const PROVIDER: [(&str, &str); 3] = [
     ("ORDERPAY_PROVIDERS", "sandbox"),
     ("ORDERPAY_SANDBOX_URL", "http://127.0.0.1:9"),
-    ("ORDERPAY_SANDBOX_WEBHOOK_SECRET", "nobody-signs-anything-with-this-one"),
+    ("ORDERPAY_SANDBOX_WEBHOOK_SECRET", WEBHOOK_SECRET),
 ];
 
 /// Builds the program without the features that tests turn on.
@@ -84,6 +86,14 @@ pub fn seed(postgres: &Postgres, database: &str, orders: u32) {
     assert!(ended.success(), "orderpay seed: {ended}");
 }
 
+/// Panics unless nothing is wrong with a whole database.
+pub fn verify(postgres: &Postgres, database: &str) {
+    let told = command(postgres, database, &["check"]).output().expect("orderpay check");
+    let what = String::from_utf8_lossy(&told.stdout);
+    let first: Vec<&str> = what.lines().take(3).chain(what.lines().last()).collect();
+    assert!(told.status.success(), "orderpay check of {database}: {first:#?}");
+}
+
 /// What a server says on its standard output once it listens.
 pub fn told_address(child: &mut Child) -> Option<SocketAddr> {
     let mut lines = BufReader::new(child.stdout.take()?).lines().map_while(Result::ok);
@@ -103,24 +113,40 @@ impl Server {
     }
 
     pub fn start_at(postgres: &Postgres, address: SocketAddr) -> Self {
-        Self::start_as(postgres, &postgres.url(), address)
+        Self::start_as(postgres, &postgres.url(), address, &[])
     }
 
     /// Over a database that may be another than PostgreSQL's.
     pub fn start_over(postgres: &Postgres, database: &str) -> Self {
-        Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into())
+        Self::start_with(postgres, database, &[])
+    }
+
+    /// With settings of its own beside those that production needs.
+    pub fn start_with(postgres: &Postgres, database: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into(), settings)
+    }
+
+    fn start_as(postgres: &Postgres, database: &str, address: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(postgres, database, &["serve", "--listen", &address.to_string()]);
+        command.envs(settings.iter().copied());
+        Self::listening(postgres, command)
+    }
+
+    /// The sandbox provider, as a process of its own that forgets everything when it ends.
+    pub fn start_sandbox(postgres: &Postgres) -> Self {
+        let mut command = command(postgres, &postgres.url(), &["sandbox", "--listen", "127.0.0.1:0"]);
+        command.env_remove("ORDERPAY_SANDBOX_URL").env("ORDERPAY_SANDBOX_DATABASE_URL", "sqlite::memory:");
+        Self::listening(postgres, command)
     }
 
     /// Returns once it listens.
-    fn start_as(postgres: &Postgres, database: &str, address: SocketAddr) -> Self {
-        let listen = address.to_string();
-        let mut command = command(postgres, database, &["serve", "--listen", &listen]);
+    fn listening(postgres: &Postgres, mut command: Command) -> Self {
         let log = tempfile::Builder::new().prefix("server-").suffix(".log").tempfile_in(postgres.directory());
         let log = log.and_then(|log| log.keep().map_err(Into::into)).expect("a log").1;
         let file = File::create(&log).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the server starts");
         let told = told_address(&mut child);
-        let mut server = Self { child, log, address };
+        let mut server = Self { child, log, address: ([127, 0, 0, 1], 0).into() };
         server.address = told.unwrap_or_else(|| panic!("the server does not listen: {}", server.log()));
         server
     }

@@ -51,26 +51,31 @@ impl Shop {
     }
 
     async fn create_first_order(&self, server: &Server) {
-        let lines: Vec<Value> = (1..=3)
-            .map(|line| json!({ "sku": format!("TEA-{line}"), "name": "Green tea", "quantity": 2, "unitPrice": "12.50" }))
-            .collect();
-        let body = json!({
-            "query": "mutation ($input: CreateOrderInput!) { createOrder(input: $input) { order { id } problem { code } } }",
-            "variables": { "input": {
-                "owner": { "kind": "USER", "id": "first" },
-                "idempotencyKey": "first",
-                "cart": { "currency": "EUR", "shippingTotal": "4.90", "lines": lines },
-            } },
-        });
-        let request = post(&self.services.token("checkout"), body.to_string().as_bytes());
+        let request = post(&self.services.token("checkout"), &creation("first"));
         let answer = Client::new(Ipv4Addr::LOCALHOST, server.address).ask(&request).await.expect("an answer");
         let told = String::from_utf8_lossy(&answer.body);
         assert!(answer.is_good() && told.contains("ord_"), "{told}");
     }
 }
 
+/// What the checkout service asks for: an order of this shopper's, and never a second one.
+pub fn creation(shopper: &str) -> Vec<u8> {
+    let lines: Vec<Value> = (1..=3)
+        .map(|line| json!({ "sku": format!("TEA-{line}"), "name": "Green tea", "quantity": 2, "unitPrice": "12.50" }))
+        .collect();
+    let body = json!({
+        "query": "mutation ($input: CreateOrderInput!) { createOrder(input: $input) { order { id } problem { code } } }",
+        "variables": { "input": {
+            "owner": { "kind": "USER", "id": shopper },
+            "idempotencyKey": shopper,
+            "cart": { "currency": "EUR", "shippingTotal": "4.90", "lines": lines },
+        } },
+    });
+    body.to_string().into_bytes()
+}
+
 /// An id as the server makes them, of the n-th thing of a kind.
-fn id(kind: &str, number: &str) -> String {
+pub fn id(kind: &str, number: &str) -> String {
     format!(
         "(lpad(to_hex(1795000000000 + {number}), 12, '0') || '7' || substr(md5('{kind}' || {number}), 1, 3) || '8' || \
          substr(md5('{kind}' || {number}), 4, 15))::uuid"
