@@ -139,6 +139,11 @@ impl Money {
         Decimal::from_i128_with_scale(self.minor.into(), self.currency.places())
     }
 
+    /// The same number as text.
+    pub fn amount(self) -> Amount {
+        Amount(self)
+    }
+
     pub fn is_zero(self) -> bool {
         self.minor == 0
     }
@@ -205,7 +210,20 @@ impl TryFrom<(i64, String)> for Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.to_decimal(), self.currency)
+        write!(f, "{} {}", self.amount(), self.currency)
+    }
+}
+
+/// Shows an amount with exactly the currency's places, and without its currency. Pages are full of them, so that it takes no way through a [`Decimal`].
+#[derive(Clone, Copy, Debug)]
+pub struct Amount(Money);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (minor, places) = (self.0.minor, self.0.currency.places());
+        let Some(one) = 10_u64.checked_pow(places).filter(|one| *one > 1) else { return write!(f, "{minor}") };
+        let (sign, digits, width) = (if minor < 0 { "-" } else { "" }, minor.unsigned_abs(), places as usize);
+        write!(f, "{sign}{}.{:0width$}", digits / one, digits % one)
     }
 }
 
@@ -301,6 +319,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_amount_is_shown_as_its_decimal_number_is(minor: i64, code in prop::sample::select(vec!["EUR", "JPY", "KWD", "CLF"])) {
+            let money = Money::new(minor, currency(code));
+            prop_assert_eq!(money.amount().to_string(), money.to_decimal().to_string());
+        }
+
         #[test]
         fn every_amount_reads_back_as_itself(minor: i64, code in prop::sample::select(vec!["EUR", "JPY", "KWD", "CLF"])) {
             let amount = Money::new(minor, currency(code));

@@ -32,7 +32,7 @@ impl Money {
 }
 
 at_hand!(Money,
-    "amount" => |it| Displayed(it.0.to_decimal()),
+    "amount" => |it| Displayed(it.0.amount()),
     "currency" => |it| it.0.currency().code(),
     "minorUnits" => |it| Displayed(it.0.minor()),
 );
