@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::process::{Work, work_of_family};
+use crate::process::{Work, children_of, work_of_family};
 
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
@@ -70,6 +70,19 @@ impl Postgres {
         work_of_family(self.postmaster.as_ref().expect("it runs").id())
     }
 
+    /// How many processes it consists of: one for each connection, and a few of its own.
+    pub fn processes(&self) -> usize {
+        children_of(self.postmaster.as_ref().expect("it runs").id())
+    }
+
+    /// One of its client programs, told where the cluster is.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
     /// Runs statements in a database of it.
     pub fn sql(&self, statements: &str, database: &str) {
         let mut psql = self.psql(database);
@@ -78,10 +91,8 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Command {
-        let mut command = Command::new(self.programs.join("psql"));
-        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1", "--username=postgres"]);
-        command.arg(format!("--port={}", self.port)).arg(format!("--dbname={database}"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut command = self.program("psql");
+        command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1"]).arg(format!("--dbname={database}"));
         command
     }
 

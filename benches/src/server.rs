@@ -20,6 +20,8 @@ use crate::{
     token::Mint,
 };
 
+/// How many it holds to its database by itself, and so whoever is compared with it.
+pub const CONNECTIONS: u32 = 8;
 /// With a key there is no development mode.
 const SECRET: &str = "benches-sign-with-this-and-nobody-else-does";
 /// What production sets and these loads don't touch: the payment provider runs elsewhere, and is not asked.
@@ -75,13 +77,26 @@ pub fn sqlite_url(postgres: &Postgres) -> String {
     format!("sqlite://{}?mode=rwc", postgres.directory().join("orders.db").display())
 }
 
+/// Whose orders there are, as `orderpay seed` shares them out.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeded {
+    pub orders: u32,
+    /// How many have sixty each: `regular-1` and so on.
+    pub regulars: u32,
+    /// How many of them belong to `whale`.
+    pub of_whale: u32,
+}
+
 /// Fills an empty database with so many orders, of users as many as a twentieth of them and one who has a tenth.
-pub fn seed(postgres: &Postgres, database: &str, orders: u32) {
-    let numbers = [orders, orders / 20, orders / 10].map(|number| number.to_string());
+pub fn seed(postgres: &Postgres, database: &str, orders: u32) -> Seeded {
+    let (users, of_whale) = (orders / 20, orders / 10);
+    let numbers = [orders, users, of_whale].map(|number| number.to_string());
     let mut command =
         command(postgres, database, &["seed", "--orders", &numbers[0], "--users", &numbers[1], "--whale", &numbers[2]]);
     let ended = command.stdout(Stdio::null()).status().expect("orderpay seed");
     assert!(ended.success(), "orderpay seed: {ended}");
+    let regulars = 1000.min(users.saturating_sub(1) / 2).min((orders - of_whale) / 60 / 2);
+    Seeded { orders, regulars, of_whale }
 }
 
 /// What a server says on its standard output once it listens.
