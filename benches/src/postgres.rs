@@ -75,14 +75,6 @@ impl Postgres {
         children_of(self.postmaster.as_ref().expect("it runs").id())
     }
 
-    /// One of its client programs, told where the cluster is.
-    pub fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
-        command.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command
-    }
-
     /// Runs statements in a database of it.
     pub fn sql(&self, statements: &str, database: &str) {
         let mut psql = self.psql(database);
@@ -91,8 +83,17 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Command {
-        let mut command = self.program("psql");
+        let mut command = self.client("psql");
         command.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1"]).arg(format!("--dbname={database}"));
+        command.stdout(Stdio::null());
+        command
+    }
+
+    /// Another program of PostgreSQL's, which connects.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port));
+        command.stdin(Stdio::null());
         command
     }
 

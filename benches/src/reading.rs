@@ -71,7 +71,7 @@ pub async fn measure(extent: Extent) -> String {
     faults.iter().take(10).for_each(|fault| say(fault));
     format!(
         "## Reading\n\n{} orders were made in {:.0} s. The server was ready {} after its start, and holds {} MB after the first load ({} MB at most). \
-         Numbers are medians of {} rounds (lowest to highest); µs are of processor time. Panics and errors in the server's log: {}. {}.\n\n\
+         Rounds: {}; numbers are their medians (lowest to highest), and µs are of processor time. Panics and errors in the server's log: {}. {}.\n\n\
          {page}\n{open_loop}\n{deep}",
         count(stand.seeded.orders as usize),
         stand.seeded_in.as_secs_f64(),

@@ -118,18 +118,18 @@ impl Server {
     }
 
     pub fn start_at(postgres: &Postgres, address: SocketAddr) -> Self {
-        Self::start_as(postgres, &postgres.url(), address)
+        Self::start_as(postgres, &postgres.url(), address, &[])
     }
 
-    /// Over a database that may be another than PostgreSQL's.
-    pub fn start_over(postgres: &Postgres, database: &str) -> Self {
-        Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into())
+    /// Over a database that may be another than PostgreSQL's, with settings of its own beside those that production needs.
+    pub fn start_with(postgres: &Postgres, database: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into(), settings)
     }
 
     /// Returns once it listens.
-    fn start_as(postgres: &Postgres, database: &str, address: SocketAddr) -> Self {
-        let listen = address.to_string();
-        let mut command = command(postgres, database, &["serve", "--listen", &listen]);
+    fn start_as(postgres: &Postgres, database: &str, address: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(postgres, database, &["serve", "--listen", &address.to_string()]);
+        command.envs(settings.iter().copied());
         let log = tempfile::Builder::new().prefix("server-").suffix(".log").tempfile_in(postgres.directory());
         let log = log.and_then(|log| log.keep().map_err(Into::into)).expect("a log").1;
         let file = File::create(&log).expect("a log");

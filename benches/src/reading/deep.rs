@@ -131,3 +131,15 @@ fn table(cases: &[Case], rounds: &[Rounds]) -> String {
     }
     table.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_as_deep_as_the_list_is_long() {
+        assert_eq!(depths(100_000), [1, 100, 4000]);
+        assert_eq!(depths(1_000_000), [1, 100, 4000]);
+        assert_eq!(depths(2_000), [1, 2, 80]);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -39,7 +39,7 @@ impl<'a> Pgbench<'a> {
         let log = tempfile::tempdir_in(self.postgres.directory()).expect("a directory");
         let processes = self.postgres.processes();
         let (begun, before) = (Instant::now(), [self.postgres.work(), work_of_ended()]);
-        let ended = Running::start(&mut self.command(lasts, log.path())).ended().await;
+        let ended = Running::start(self.command(lasts, log.path()).stdout(Stdio::null())).ended().await;
         let time = begun.elapsed();
         assert!(ended.success(), "pgbench: {ended}");
         self.closed(processes).await;
@@ -56,7 +56,7 @@ impl<'a> Pgbench<'a> {
     }
 
     fn command(&self, lasts: Duration, log: &Path) -> Command {
-        let mut command = self.postgres.program("pgbench");
+        let mut command = self.postgres.client("pgbench");
         command.args(["--no-vacuum", "--protocol=prepared", "--log"]);
         command.arg(format!("--log-prefix={}", log.join("page").display()));
         command.arg(format!("--client={CONNECTIONS}")).arg(format!("--time={}", lasts.as_secs()));

@@ -83,3 +83,31 @@ impl<'a> Question<'a> {
         json!({ "query": document, "variables": variables }).to_string().into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(body: &[u8]) -> Value {
+        serde_json::from_slice(body).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_the_same_by_number_and_by_offset() {
+        let third = Question { start: Start::Page(3), ..Question::newest_of("ada") };
+        assert_eq!(body(&third.to_orderpay())["variables"], json!({ "user": "ada", "first": 20, "page": 3 }));
+        assert_eq!(body(&third.to_postgraphile())["variables"], json!({ "user": "ada", "first": 20, "offset": 40 }));
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_asked_for() {
+        let newest = Question::newest_of("ada");
+        for asked in [newest.to_orderpay(), newest.to_postgraphile()] {
+            let document = body(&asked)["query"].to_string();
+            assert!(
+                ["totalCount", "after", "page:", "offset"].iter().all(|word| !document.contains(word)),
+                "{document}"
+            );
+        }
+    }
+}

@@ -12,6 +12,9 @@ use crate::{
     wire::{post, request},
 };
 
+/// There are few shoppers, and each asks for more than one may; the rate is watched all the same.
+const SETTINGS: [(&str, &str); 1] = [("ORDERPAY_RATE_PER_SHOPPER", "1000000")];
+
 /// The database's cluster comes last: it is ended when nobody asks it any more.
 pub struct Stand {
     pub server: Server,
@@ -36,7 +39,7 @@ impl Stand {
         let seeded = server::seed(&postgres, &database, extent.orders);
         let seeded_in = begun.elapsed();
         let begun = Instant::now();
-        let server = Server::start_over(&postgres, &database);
+        let server = Server::start_with(&postgres, &database, &SETTINGS);
         let ready_in = begun.elapsed();
         let floor = Floor::start(&database);
         let postgraphile = extent.postgraphile.then(|| PostGraphile::start(&postgres));
