@@ -24,6 +24,10 @@ impl Latencies {
         self.percentile(99.0)
     }
 
+    pub fn p999(&self) -> Duration {
+        self.percentile(99.9)
+    }
+
     pub fn longest(&self) -> Duration {
         self.percentile(100.0)
     }
@@ -44,8 +48,8 @@ mod tests {
     #[test]
     fn a_percentile_is_one_of_those_that_were_measured() {
         let all: Latencies = (1..=200).rev().map(Duration::from_millis).collect();
-        let told = [all.p50(), all.p99(), all.longest()].map(|time| time.as_millis());
-        assert_eq!(told, [100, 198, 200]);
+        let told = [all.p50(), all.p99(), all.p999(), all.longest()].map(|time| time.as_millis());
+        assert_eq!(told, [100, 198, 200, 200]);
         assert_eq!(Latencies::default().p99(), Duration::ZERO);
     }
 }

@@ -25,6 +25,7 @@ mod process;
 mod reading;
 mod server;
 mod shop;
+mod spread;
 mod table;
 mod token;
 mod wire;
@@ -63,10 +64,11 @@ enum What {
     /// First as much as it can do is found out; then twice that comes for a minute, then half of it. Then again with clients that repeat at
     /// once whatever is refused. Last, three servers on one database are replaced one by one, while a balancer sends half of what they can do.
     Overload,
-    /// What a page of orders costs of a million, beside what the same rows cost in a bare handler (5 minutes and the time to make the orders)
+    /// What a page of orders costs of a million, beside what the same rows cost in a bare handler (10 minutes and the time to make the orders)
     ///
-    /// The server, a handler of axum and sqlx that does nothing but read the same rows and write them, and a static answer are asked in turns,
-    /// on the same database. Told are processor time, answers a second, latency, memory.
+    /// The server, a handler of axum and sqlx that does nothing but read the same rows and write them, a static answer, and on PostgreSQL pgbench with
+    /// the bare handler's statement are asked in turns, on the same database; with --postgraphile a PostGraphile, too. Told are processor time, answers
+    /// a second, latency, memory. Then requests come at a fixed rate, and last, pages are asked for that lie deep in a long list.
     Reading(reading::Extent),
     /// What it costs to take in a provider's webhook that makes an order paid, beside one statement that writes the same rows (5 minutes)
     ///

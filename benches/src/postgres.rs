@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::process::{Work, work_of_family};
+use crate::process::{Work, children_of, work_of_family};
 
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
@@ -82,6 +82,11 @@ impl Postgres {
     /// How long processors have worked for it.
     pub fn work(&self) -> Work {
         work_of_family(self.postmaster.as_ref().expect("it runs").id())
+    }
+
+    /// How many processes it consists of: one for each connection, and a few of its own.
+    pub fn processes(&self) -> usize {
+        children_of(self.postmaster.as_ref().expect("it runs").id())
     }
 
     /// Runs statements in a database of it.

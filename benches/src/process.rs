@@ -1,9 +1,45 @@
 //! What the system tells of a process: how much it has worked, and how much memory it holds. Linux only.
 
-use std::{fs, ops::Sub, time::Duration};
+use std::{
+    fs,
+    ops::Sub,
+    process::{Child, Command, ExitStatus},
+    time::Duration,
+};
+
+use tokio::time::sleep;
 
 /// Each of these is a hundredth of a second: what Linux tells its programs, whatever it counts in itself.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether somebody has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// A process that is ended when it is dropped, and so when something panics.
+pub struct Running(pub Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display())))
+    }
+
+    /// Waits until it has ended of itself.
+    pub async fn ended(mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.0.try_wait().expect("its status") {
+                return status;
+            }
+            sleep(GLANCE).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// How long processors have worked for somebody.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,17 +65,30 @@ pub fn own_work() -> Work {
 
 /// For a process, its children that live, and those that it has seen end.
 pub fn work_of_family(parent: u32) -> Work {
-    let numbers = fs::read_dir("/proc").expect("/proc").flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let children = numbers.filter_map(stat).filter(|stat| stat.parent == parent).map(|stat| stat.own.0);
+    let children = processes().filter(|stat| stat.parent == parent).map(|stat| stat.own.0);
     let ended = stat(parent).map_or(Duration::ZERO, |stat| stat.own.0 + stat.children.0);
     Work(children.sum::<Duration>() + ended)
+}
+
+/// For the children of this process that it has seen end.
+pub fn work_of_ended() -> Work {
+    stat(std::process::id()).map_or(Work::default(), |stat| stat.children)
+}
+
+/// How many children a process has, those that are ending among them.
+pub fn children_of(parent: u32) -> usize {
+    processes().filter(|stat| stat.parent == parent).count()
 }
 
 struct Stat {
     parent: u32,
     own: Work,
     children: Work,
+}
+
+fn processes() -> impl Iterator<Item = Stat> {
+    let numbers = fs::read_dir("/proc").expect("/proc").flatten();
+    numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat)
 }
 
 /// `None` where there is no process of this number any more.

@@ -20,6 +20,8 @@ use crate::{
     token::Mint,
 };
 
+/// How many it holds to its database by itself, and so whoever is compared with it.
+pub const CONNECTIONS: u32 = 8;
 /// With a key there is no development mode.
 const SECRET: &str = "benches-sign-with-this-and-nobody-else-does";
 /// What the provider signs its news with.
@@ -77,13 +79,26 @@ pub fn sqlite_url(postgres: &Postgres) -> String {
     format!("sqlite://{}?mode=rwc", postgres.directory().join("orders.db").display())
 }
 
+/// Whose orders there are, as `orderpay seed` shares them out.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeded {
+    pub orders: u32,
+    /// How many have sixty each: `regular-1` and so on.
+    pub regulars: u32,
+    /// How many of them belong to `whale`.
+    pub of_whale: u32,
+}
+
 /// Fills an empty database with so many orders, of users as many as a twentieth of them and one who has a tenth.
-pub fn seed(postgres: &Postgres, database: &str, orders: u32) {
-    let numbers = [orders, orders / 20, orders / 10].map(|number| number.to_string());
+pub fn seed(postgres: &Postgres, database: &str, orders: u32) -> Seeded {
+    let (users, of_whale) = (orders / 20, orders / 10);
+    let numbers = [orders, users, of_whale].map(|number| number.to_string());
     let mut command =
         command(postgres, database, &["seed", "--orders", &numbers[0], "--users", &numbers[1], "--whale", &numbers[2]]);
     let ended = command.stdout(Stdio::null()).status().expect("orderpay seed");
     assert!(ended.success(), "orderpay seed: {ended}");
+    let regulars = 1000.min(users.saturating_sub(1) / 2).min((orders - of_whale) / 60 / 2);
+    Seeded { orders, regulars, of_whale }
 }
 
 /// Panics unless nothing is wrong with a whole database.
@@ -116,12 +131,7 @@ impl Server {
         Self::start_as(postgres, &postgres.url(), address, &[])
     }
 
-    /// Over a database that may be another than PostgreSQL's.
-    pub fn start_over(postgres: &Postgres, database: &str) -> Self {
-        Self::start_with(postgres, database, &[])
-    }
-
-    /// With settings of its own beside those that production needs.
+    /// Over a database that may be another than PostgreSQL's, with settings of its own beside those that production needs.
     pub fn start_with(postgres: &Postgres, database: &str, settings: &[(&str, &str)]) -> Self {
         Self::start_as(postgres, database, ([127, 0, 0, 1], 0).into(), settings)
     }

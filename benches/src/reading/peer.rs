@@ -1,22 +1,16 @@
-//! Who is asked for a page, and how.
+//! Who is asked for pages over HTTP, and for which.
 
-use std::{cell::Cell, net::Ipv4Addr, rc::Rc};
-
-use serde_json::json;
-
-use super::REGULARS;
-use crate::{
-    floor::Floor,
-    server::Server,
-    token::Mint,
-    wire::{Client, post, request},
+use std::{
+    cell::Cell,
+    net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
+    time::Duration,
 };
 
-/// What a front end shows of a page of orders.
-const PAGE: &str = "query Page($user: ID!, $first: Int!) { userOrders(userId: $user, first: $first) { edges { cursor node { id number status \
-    createdAt total { amount currency } payments { id status amount { amount currency } summary { amountAuthorized { amount } \
-    amountCaptured { amount } amountRefunded { amount } } } } } } }";
-const PER_PAGE: usize = 20;
+use crate::{
+    load::{self, Told},
+    wire::Client,
+};
 
 /// A server with all that may be asked of it. Its clones are the same one.
 #[derive(Clone)]
@@ -29,36 +23,54 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Each shopper with a token of their own, checked as always.
-    pub fn orderpay(server: &Server, shoppers: &Mint) -> Self {
-        let request = |user: String| {
-            let variables = json!({ "user": user, "first": PER_PAGE });
-            post(&shoppers.token(&user), json!({ "query": PAGE, "variables": variables }).to_string().as_bytes())
-        };
-        Self::new("orderpay", server.process(), Client::new(Ipv4Addr::LOCALHOST, server.address), request)
+    /// A server at an address, with the requests that it gets in turns.
+    pub fn new(name: &'static str, process: u32, address: SocketAddr, requests: Vec<Vec<u8>>) -> Self {
+        let client = Rc::new(Client::new(Ipv4Addr::LOCALHOST, address));
+        Self { name, process, client, requests: Rc::new(requests), dice: Rc::default() }
     }
 
-    pub fn floor(floor: &Floor) -> Self {
-        let request =
-            |user: String| request("/page", "", json!({ "user": user, "first": PER_PAGE }).to_string().as_bytes());
-        Self::new("a bare handler", floor.process(), Client::new(Ipv4Addr::LOCALHOST, floor.address), request)
+    /// The same one, asked for something else.
+    pub fn with(&self, requests: Vec<Vec<u8>>) -> Self {
+        Self { requests: Rc::new(requests), dice: Rc::default(), ..self.clone() }
     }
 
-    pub fn fixed(floor: &Floor) -> Self {
-        let request = |_| request("/static", "", b"{}");
-        Self::new("a static answer", floor.process(), Client::new(Ipv4Addr::LOCALHOST, floor.address), request)
+    /// Asks one of its requests; whether it was answered.
+    async fn ask(&self) -> bool {
+        // A step that has no divisor in common with their number comes by all of them, and by none twice in a row.
+        let number = self.dice.replace(self.dice.get() + 619) % self.requests.len();
+        self.client.ask(&self.requests[number]).await.is_ok_and(|answer| answer.is_good())
     }
 
-    fn new(name: &'static str, process: u32, client: Client, request: impl Fn(String) -> Vec<u8>) -> Self {
-        let requests = (1..=REGULARS).map(|regular| request(format!("regular-{regular}"))).collect();
-        Self { name, process, client: Rc::new(client), requests: Rc::new(requests), dice: Rc::default() }
+    /// The answer to a request.
+    pub async fn answer(&self, number: usize) -> Vec<u8> {
+        let answer = self.client.ask(&self.requests[number]).await.expect("an answer");
+        assert!(answer.is_good(), "{} answers {}", self.name, String::from_utf8_lossy(&answer.body));
+        answer.body
     }
 
-    /// Asks for the page of one of them; whether it was answered.
-    pub async fn ask(&self) -> bool {
-        // A step that has no divisor in common with their number comes by everybody, and by nobody twice in a row.
-        let shopper = self.dice.replace(self.dice.get() + 619) % REGULARS;
-        let answer = self.client.ask(&self.requests[shopper]).await;
-        answer.is_ok_and(|answer| answer.status == 200 && memchr::memmem::find(&answer.body, b"\"errors\":").is_none())
+    /// By so many clients, each of whom waits for its answer.
+    pub async fn closed(&self, clients: usize, lasts: Duration) -> Vec<Told<bool>> {
+        let asking = self.clone();
+        let told = load::closed(clients, lasts, move |_, _| {
+            let peer = asking.clone();
+            async move { peer.ask().await }
+        });
+        self.all_answered(told.await)
+    }
+
+    /// So many times a second, whether or not others are answered.
+    pub async fn open(&self, rate: f64, lasts: Duration) -> Vec<Told<bool>> {
+        let asking = self.clone();
+        let told = load::open(rate, lasts, move |_| {
+            let peer = asking.clone();
+            async move { peer.ask().await }
+        });
+        self.all_answered(told.await)
+    }
+
+    fn all_answered(&self, told: Vec<Told<bool>>) -> Vec<Told<bool>> {
+        let bad = told.iter().filter(|one| !one.outcome).count();
+        assert_eq!(bad, 0, "of {} requests, so many were not answered by {}", told.len(), self.name);
+        told
     }
 }

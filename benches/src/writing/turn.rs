@@ -9,8 +9,8 @@ use crate::{
     latency::Latencies,
     load::Told,
     postgres::Postgres,
-    reading::{median, spread},
     server::Server,
+    spread::Spread,
     table::{Table, ms},
     wire::Client,
 };
@@ -74,18 +74,18 @@ pub fn table(turns: &[Vec<Turn>; 2]) -> String {
     ]);
     let database = |turn: &Turn| turn.each(turn.database);
     for (name, own) in ["orderpay", "one statement"].into_iter().zip(turns) {
-        let of_all = |what: &dyn Fn(&Turn) -> f64| own.iter().map(what).collect::<Vec<f64>>();
+        let of_all = |what: &dyn Fn(&Turn) -> f64| own.iter().map(what).collect::<Spread>();
         let latency = |of: fn(&Latencies) -> Duration| {
-            ms(Duration::from_secs_f64(median(of_all(&|turn| of(&turn.latencies).as_secs_f64()))))
+            ms(Duration::from_secs_f64(of_all(&|turn| of(&turn.latencies).as_secs_f64()).median()))
         };
-        let ratios = own.iter().zip(&turns[1]).map(|(own, floor)| database(own) / database(floor)).collect();
-        let server = median(of_all(&|turn| turn.each(turn.server)));
+        let ratios: Spread = own.iter().zip(&turns[1]).map(|(own, floor)| database(own) / database(floor)).collect();
+        let server = of_all(&|turn| turn.each(turn.server)).median();
         table.row(vec![
             name.to_owned(),
-            format!("{server:.0} + {:.0} µs", median(of_all(&database))),
-            spread(of_all(&database), 0, " µs"),
-            spread(ratios, 2, ""),
-            format!("{:.0}", median(of_all(&|turn| turn.a_second))),
+            format!("{server:.0} + {:.0} µs", of_all(&database).median()),
+            of_all(&database).tell(0, " µs"),
+            ratios.tell(2, ""),
+            format!("{:.0}", of_all(&|turn| turn.a_second).median()),
             latency(Latencies::p50),
             latency(Latencies::p99),
         ]);
