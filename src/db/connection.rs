@@ -4,15 +4,21 @@
 //! middle, because its time was up or because nobody waits for it any more, is seen to by whoever lets go of the connection: so no connection goes back
 //! that is in a state of its own, and none keeps its place in the pool for longer than a moment.
 
-use std::{fmt, io, iter, time::Duration};
+use std::{
+    fmt, io, iter,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
-    ConnAcquireErr, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
-    sqlx::{self, AssertSqlSafe, Database, Executor, PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection},
+    ConnAcquireErr, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    sqlx::{self, AssertSqlSafe, Database, Executor, Postgres, Sqlite, pool::PoolConnection},
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
 use uuid::Uuid;
+
+use super::pool::Shelf;
 
 /// How long the server waits for one statement, a BEGIN or a COMMIT. PostgreSQL itself gives up sooner (`statement_timeout`) and says so; this is for a
 /// network or a machine that says nothing.
@@ -38,51 +44,24 @@ impl fmt::Display for RowLock {
     }
 }
 
-/// The connections to one database.
-#[derive(Clone, Debug)]
-pub(super) enum Pool {
-    Postgres(PgPool),
-    Sqlite(SqlitePool),
-}
-
-impl Pool {
-    /// One connection, for nobody else. Who waits too long fails, and makes no longer queue.
-    pub async fn take(&self) -> Result<Taken, DbErr> {
-        let connection = match self {
-            Self::Postgres(pool) => pool.acquire().await.map(Connection::Postgres),
-            Self::Sqlite(pool) => pool.acquire().await.map(Connection::Sqlite),
-        };
-        let connection = connection.map_err(not_taken)?;
-        Ok(Taken { connection: Some(connection), at_work: false, in_transaction: false, turn: None })
-    }
-
-    pub fn backend(&self) -> DbBackend {
-        match self {
-            Self::Postgres(_) => DbBackend::Postgres,
-            Self::Sqlite(_) => DbBackend::Sqlite,
-        }
-    }
-
-    /// Waits until each connection is back, and closes it.
-    pub async fn close(&self) {
-        match self {
-            Self::Postgres(pool) => pool.close().await,
-            Self::Sqlite(pool) => pool.close().await,
-        }
-    }
-}
-
-enum Connection {
+/// One of sqlx's.
+pub(super) enum Connection {
     Postgres(PoolConnection<Postgres>),
     Sqlite(PoolConnection<Sqlite>),
 }
 
-/// A connection that somebody has. Dropped, it goes back to the pool, or is closed.
+/// A connection that somebody has. Dropped, it is put on the shelf, goes back to sqlx's pool, or is closed.
 pub(super) struct Taken {
     /// There until it is dropped.
     connection: Option<Connection>,
+    /// Since when sqlx's pool has not seen it.
+    away_since: Instant,
+    place: Option<OwnedSemaphorePermit>,
+    shelf: Arc<Shelf>,
     /// A statement was sent, and its end was not seen.
     at_work: bool,
+    /// A statement failed, it may be because the connection did: sqlx's pool finds out.
+    in_doubt: bool,
     /// A BEGIN was sent, and the end of its transaction was not seen.
     in_transaction: bool,
     /// The turn to write, given up when the transaction has ended.
@@ -101,6 +80,7 @@ macro_rules! on {
         match done {
             Ok(done) => {
                 $taken.at_work = false;
+                $taken.in_doubt |= done.is_err();
                 done
             }
             Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
@@ -109,6 +89,19 @@ macro_rules! on {
 }
 
 impl Taken {
+    pub fn new(connection: Connection, away_since: Instant, place: OwnedSemaphorePermit, shelf: &Arc<Shelf>) -> Self {
+        Self {
+            connection: Some(connection),
+            away_since,
+            place: Some(place),
+            shelf: Arc::clone(shelf),
+            at_work: false,
+            in_doubt: false,
+            in_transaction: false,
+            turn: None,
+        }
+    }
+
     pub async fn execute(&mut self, statement: Statement) -> sqlx::Result<ExecResult> {
         self.may_go_on()?;
         let (sql, values) = parts(statement);
@@ -188,23 +181,51 @@ fn parts(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let (Some(connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else { return };
-        let turn = self.turn.take();
+        let Some(connection) = self.connection.take() else { return };
+        let held = Held { _turn: self.turn.take(), _place: self.place.take() };
+        let is_in_order = !(self.at_work || self.in_doubt || self.in_transaction);
         match connection {
+            connection if is_in_order => self.shelf.put(connection, self.away_since),
             // Nobody knows how far it came, and PostgreSQL undoes what is cut.
             Connection::Postgres(connection) if self.at_work && self.in_transaction => drop(connection.detach()),
-            Connection::Postgres(connection) => {
-                let limit = if self.at_work { GRACE } else { RETURN_LIMIT };
-                runtime.spawn(timeout(limit, goes_back(connection, self.in_transaction)));
-            }
-            // A file does not fall silent. Its thread does one thing after the other, and stops at the next row of what nobody reads.
-            Connection::Sqlite(connection) => {
-                let in_transaction = self.in_transaction;
+            connection => connection.goes_back(self.at_work, self.in_transaction, Some(held)),
+        }
+    }
+}
+
+/// What is given up once a connection is back.
+pub(super) struct Held {
+    _turn: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// To sqlx's pool, without anybody's waiting for it.
+    pub fn goes_back(self, at_work: bool, in_transaction: bool, held: Option<Held>) {
+        let Ok(runtime) = Handle::try_current() else { return self.ends() };
+        match self {
+            Self::Postgres(connection) => {
+                let limit = if at_work { GRACE } else { RETURN_LIMIT };
                 runtime.spawn(async move {
-                    goes_back(connection, in_transaction).await;
-                    drop(turn);
+                    let _late = timeout(limit, goes_back(connection, in_transaction)).await;
+                    drop(held);
                 });
             }
+            // A file does not fall silent. Its thread does one thing after the other, and stops at the next row of what nobody reads.
+            Self::Sqlite(connection) => {
+                runtime.spawn(async move {
+                    goes_back(connection, in_transaction).await;
+                    drop(held);
+                });
+            }
+        }
+    }
+
+    /// Without a word, where nobody is left who could wait for an answer.
+    pub fn ends(self) {
+        match self {
+            Self::Postgres(connection) => drop(connection.detach()),
+            Self::Sqlite(connection) => drop(connection.detach()),
         }
     }
 }
@@ -221,7 +242,7 @@ where
     }
 }
 
-fn not_taken(error: sqlx::Error) -> DbErr {
+pub(super) fn not_taken(error: sqlx::Error) -> DbErr {
     match error {
         sqlx::Error::PoolTimedOut => no_place(),
         error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),

@@ -5,6 +5,7 @@
 
 mod busy;
 mod connection;
+mod pool;
 mod postgres;
 mod probe;
 mod snapshot;
@@ -37,7 +38,8 @@ pub use self::{
     url::DatabaseUrl,
 };
 use self::{
-    connection::{Pool, failed, no_place},
+    connection::{failed, no_place},
+    pool::{Pool, Source},
     probe::Probe,
     transaction::Watcher,
 };
@@ -62,11 +64,11 @@ pub struct Database {
 impl Database {
     /// Opens a pool; a SQLite file is made where there is none, and a PostgreSQL that is starting is waited for.
     pub async fn open(url: &str, most_connections: u32) -> Result<Self, DbErr> {
-        let pool = match url.starts_with("postgres") {
-            true => Pool::Postgres(postgres::open(url, most_connections).await?),
-            false => Pool::Sqlite(sqlite::open(url, most_connections).await?),
+        let source = match url.starts_with("postgres") {
+            true => Source::Postgres(postgres::open(url, most_connections).await?),
+            false => Source::Sqlite(sqlite::open(url, most_connections).await?),
         };
-        Ok(Self::of(pool))
+        Ok(Self::of(Pool::new(source)))
     }
 
     fn of(pool: Pool) -> Self {
@@ -78,9 +80,9 @@ impl Database {
 
     /// The same pool as SeaORM has it, without the limits on an answer: for what takes SeaORM's transactions only, and may take its time.
     pub(crate) fn sea_orm(&self) -> DatabaseConnection {
-        match &self.reader.pool {
-            Pool::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
-            Pool::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+        match self.reader.pool.source_for_others() {
+            Source::Postgres(pool) => SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+            Source::Sqlite(pool) => SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
         }
     }
 
@@ -117,9 +119,9 @@ impl Database {
 
     /// How PostgreSQL is reached by a connection beside the pool; `None` on SQLite.
     pub fn postgres(&self) -> Option<PgConnectOptions> {
-        match &self.reader.pool {
-            Pool::Postgres(pool) => Some((*pool.connect_options()).clone()),
-            Pool::Sqlite(_) => None,
+        match self.reader.pool.source() {
+            Source::Postgres(pool) => Some((*pool.connect_options()).clone()),
+            Source::Sqlite(_) => None,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    connection::Pool,
+    pool::{Pool, Source},
     postgres, sqlite,
     transaction::{Reader, Watcher},
 };
@@ -42,11 +42,11 @@ struct Found {
 impl Probe {
     /// To the database of this pool.
     pub fn beside(pool: &Pool) -> Self {
-        let pool = match pool {
-            Pool::Postgres(pool) => Pool::Postgres(postgres::one_beside(pool)),
-            Pool::Sqlite(pool) => Pool::Sqlite(sqlite::one_beside(pool)),
+        let source = match pool.source() {
+            Source::Postgres(pool) => Source::Postgres(postgres::one_beside(pool)),
+            Source::Sqlite(pool) => Source::Sqlite(sqlite::one_beside(pool)),
         };
-        let reader = Reader { pool, watcher: Watcher::default() };
+        let reader = Reader { pool: Pool::new(source), watcher: Watcher::default() };
         Self(Arc::new(Inner { reader, found: Mutex::default() }))
     }
 

@@ -10,7 +10,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     busy,
-    connection::{Pool, Taken, failed},
+    connection::{Taken, failed},
+    pool::Pool,
 };
 use crate::faults;
 
