@@ -8,7 +8,11 @@ use super::{
     round::{Round, Rounds},
     stand::Stand,
 };
-use crate::{latency::Latencies, say, table::Table};
+use crate::{
+    latency::Latencies,
+    say,
+    table::{Table, count},
+};
 
 /// How much of what it can do is asked of each.
 const SHARE: f64 = 0.6;
@@ -32,6 +36,7 @@ pub async fn measure(stand: &Stand, extent: &Extent, capacities: [f64; 2]) -> St
         "p99",
         "p99.9",
         "longest",
+        "refused or failed, in all",
         "CPU for each: server + database",
         "in all",
         "the load itself",
@@ -44,6 +49,7 @@ pub async fn measure(stand: &Stand, extent: &Extent, capacities: [f64; 2]) -> St
             own.latency(Latencies::p99),
             own.latency(Latencies::p999),
             own.latency(Latencies::longest),
+            count(own.unanswered()),
             own.shares(),
             own.spread(Round::each).tell(0, " µs"),
             own.load(),

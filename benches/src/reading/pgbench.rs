@@ -47,6 +47,7 @@ impl<'a> Pgbench<'a> {
         let latencies = latencies(log.path());
         Round {
             answers: latencies.len(),
+            unanswered: 0,
             time,
             server: Duration::ZERO,
             database,

@@ -17,6 +17,8 @@ use crate::{
 
 pub struct Round {
     pub answers: usize,
+    /// How many requests got no page.
+    pub unanswered: usize,
     pub time: Duration,
     pub server: Duration,
     pub database: Duration,
@@ -32,7 +34,10 @@ impl Round {
         let time = begun.elapsed();
         let [server, database, load] =
             [work_of(peer.process) - before[0], postgres.work() - before[1], own_work() - before[2]];
-        Self { answers: told.len(), time, server, database, load, latencies: told.iter().map(|one| one.took).collect() }
+        let answered = told.iter().filter(|one| one.outcome);
+        let latencies: Latencies = answered.map(|one| one.took).collect();
+        let (answers, unanswered) = (latencies.len(), told.len() - latencies.len());
+        Self { answers, unanswered, time, server, database, load, latencies }
     }
 
     /// Processor time for one answer, in µs: the server's and the database's.
@@ -62,6 +67,11 @@ impl Rounds {
     /// Answers a second.
     pub fn rate(&self) -> f64 {
         self.spread(Round::rate).median()
+    }
+
+    /// In all rounds.
+    pub fn unanswered(&self) -> usize {
+        self.0.iter().map(|round| round.unanswered).sum()
     }
 
     /// How often as much processor time this took as that, in the same round each.
