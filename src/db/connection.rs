@@ -23,8 +23,10 @@ use super::pool::Shelf;
 /// How long the server waits for one statement, a BEGIN or a COMMIT. PostgreSQL itself gives up sooner (`statement_timeout`) and says so; this is for a
 /// network or a machine that says nothing.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(12);
-/// How long a connection may take to go back to the pool: one round trip, with a ROLLBACK where one is due. Then it is cut.
+/// How long a connection may take to go back to the pool with a ROLLBACK, or after an error. Then it is cut.
 const RETURN_LIMIT: Duration = Duration::from_secs(1);
+/// The same for one that nothing is known against: a sign of life. Somebody may wait for its place, after it died unseen.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// How long a statement that nobody waits for any more may go on. Most are done by then, and a connection is dearer than such a moment; what takes
 /// longer is cut, and PostgreSQL ends it when it notices (`client_connection_check_interval`).
 const GRACE: Duration = Duration::from_millis(100);
@@ -188,24 +190,31 @@ impl Drop for Taken {
             connection if is_in_order => self.shelf.put(connection, self.away_since),
             // Nobody knows how far it came, and PostgreSQL undoes what is cut.
             Connection::Postgres(connection) if self.at_work && self.in_transaction => drop(connection.detach()),
-            connection => connection.goes_back(self.at_work, self.in_transaction, Some(held)),
+            connection => {
+                let limit = if self.at_work { GRACE } else { RETURN_LIMIT };
+                connection.goes_back(limit, self.in_transaction, Some(held));
+            }
         }
     }
 }
 
 /// What is given up once a connection is back.
-pub(super) struct Held {
+struct Held {
     _turn: Option<OwnedSemaphorePermit>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
+    /// One that is in order, to sqlx's pool.
+    pub fn retires(self) {
+        self.goes_back(SIGN_OF_LIFE, false, None);
+    }
+
     /// To sqlx's pool, without anybody's waiting for it.
-    pub fn goes_back(self, at_work: bool, in_transaction: bool, held: Option<Held>) {
+    fn goes_back(self, limit: Duration, in_transaction: bool, held: Option<Held>) {
         let Ok(runtime) = Handle::try_current() else { return self.ends() };
         match self {
             Self::Postgres(connection) => {
-                let limit = if at_work { GRACE } else { RETURN_LIMIT };
                 runtime.spawn(async move {
                     let _late = timeout(limit, goes_back(connection, in_transaction)).await;
                     drop(held);

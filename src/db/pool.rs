@@ -1,8 +1,8 @@
 //! The connections to one database, and who has them.
 //!
 //! They are sqlx's pool's. It makes them, tries them after a pause, and closes the old ones; but it asks each for a sign of life whenever it comes back,
-//! which is a round trip more for each statement. So what comes back in order waits on a shelf for the next who needs one, and goes back to sqlx when
-//! nobody came for a moment, and once a minute.
+//! which is a round trip more for each statement. So what comes back in order waits on a shelf for the next who needs one. If nobody comes within a second
+//! it goes back to sqlx, as soon as anybody else takes or gives back a connection; and once a minute in any case.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -100,7 +100,7 @@ impl Pool {
     pub async fn close(&self) {
         self.places.close();
         let shelved = self.shelf.connections().take().unwrap_or_default();
-        shelved.into_iter().for_each(|shelved| shelved.connection.goes_back(false, false, None));
+        shelved.into_iter().for_each(|shelved| shelved.connection.retires());
         match &self.source {
             Source::Postgres(pool) => pool.close().await,
             Source::Sqlite(pool) => pool.close().await,
@@ -117,7 +117,7 @@ impl Shelf {
         }
         // The others are older still.
         self.empties();
-        newest.connection.goes_back(false, false, None);
+        newest.connection.retires();
         None
     }
 
@@ -128,16 +128,16 @@ impl Shelf {
         match connections.as_mut().filter(|_| now - away_since < MOST_ABSENCE) {
             Some(connections) => {
                 let stale = connections.iter().take_while(|shelved| now - shelved.since >= FRESH).count();
-                connections.drain(..stale).for_each(|stale| stale.connection.goes_back(false, false, None));
+                connections.drain(..stale).for_each(|stale| stale.connection.retires());
                 connections.push(Shelved { connection, away_since, since: now });
             }
-            None => connection.goes_back(false, false, None),
+            None => connection.retires(),
         }
     }
 
     fn empties(&self) {
         let all = self.connections().as_mut().map(std::mem::take).unwrap_or_default();
-        all.into_iter().for_each(|shelved| shelved.connection.goes_back(false, false, None));
+        all.into_iter().for_each(|shelved| shelved.connection.retires());
     }
 
     fn connections(&self) -> MutexGuard<'_, Option<Vec<Shelved>>> {
