@@ -31,9 +31,9 @@ pub async fn measure(stand: &Stand, extent: &Extent) -> (String, [f64; 2]) {
         }
     }
     let text = format!(
-        "### A page\n\nThe newest {PER_PAGE} orders of one of {} shoppers, with their payments and what those add up to. The bare handler reads the same \
-         columns of the same rows by one statement and answers in the same shape. {CLIENTS} clients on kept connections, each of whom waits for its answer, \
-         for {} s; ratios are to the bare handler in the same round. orderpay checks a token, rights and limits for each, as always, but \
+        "### A page\n\nThe newest {PER_PAGE} orders of one of {} shoppers, with their payments and what those add up to. The bare handler reads \
+         the columns that the answer needs of the same rows by one statement, and answers in the same shape. {CLIENTS} clients on kept connections, \
+         each of whom waits for its answer, for {} s; ratios are to the bare handler in the same round. orderpay checks a token, rights and limits for each, as always, but \
          lets a shopper ask more often than usual, since there are few of them here. Each server has {CONNECTIONS} connections to the database{}\n\n{}",
         count(stand.seeded.regulars as usize),
         extent.seconds,

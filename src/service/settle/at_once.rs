@@ -33,8 +33,8 @@ pub(super) async fn take_in(
     order: &order::Model,
     told: &Told,
 ) -> Result<Option<(WriteTransaction, Settled)>, Error> {
-    let is_prepared = app.db.read().get_database_backend() == DbBackend::Postgres;
-    if !is_prepared || faults::is_broken(Broken::NoLock) || !covers(attempt, order, told)? {
+    let is_postgres = app.db.read().get_database_backend() == DbBackend::Postgres;
+    if !is_postgres || faults::is_broken(Broken::NoLock) || !covers(attempt, order, told)? {
         return Ok(None);
     }
     let now = app.clock.now();
