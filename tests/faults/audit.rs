@@ -1,20 +1,17 @@
-//! Compares the three books: what clients were told, what the database holds, and what money did at the provider.
+//! Compares two of the books: what the database holds, and what money did at the provider.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::{
     books::{Books, Order, Payment, Transaction},
     provider::Movement,
-    support::cents,
-    told::{Answer, Entry},
     wrong::{Kind, Wrong},
 };
 
 /// All that is wrong.
-pub fn audit(books: &Books, told: &BTreeMap<String, Entry>) -> Vec<Wrong> {
+pub fn audit(books: &Books) -> Vec<Wrong> {
     let mut wrong = vec![];
     movements(books, &mut wrong);
-    keys(books, told, &mut wrong);
     for payment in &books.payments {
         bounds(books, payment, &mut wrong);
     }
@@ -64,42 +61,6 @@ fn movements(books: &Books, wrong: &mut Vec<Wrong>) {
     }
     for (reference, moved) in left {
         wrong.push(Wrong::new(Kind::DoubleCharge, format!("{moved:?} moved under {reference}, which nobody knows")));
-    }
-}
-
-/// What was told under a key is what was done under it, whenever it was told.
-fn keys(books: &Books, told: &BTreeMap<String, Entry>, wrong: &mut Vec<Wrong>) {
-    let mut rows: HashMap<&str, Vec<&Transaction>> = HashMap::new();
-    for row in &books.transactions {
-        if let Some(key) = &row.for_key {
-            rows.entry(key).or_default().push(row);
-        }
-    }
-    for (key, entry) in told {
-        let rows = rows.remove(key.as_str()).unwrap_or_default();
-        key_of(key, entry, &rows, wrong);
-    }
-    for (key, rows) in rows {
-        wrong.push(Wrong::new(Kind::Contradiction, format!("nobody sent {key}, and there is {rows:?}")));
-    }
-}
-
-fn key_of(key: &str, entry: &Entry, rows: &[&Transaction], wrong: &mut Vec<Wrong>) {
-    let sum = |status: &str| -> i64 { rows.iter().filter(|row| row.status == status).map(|row| row.amount).sum() };
-    let asked = entry.input["amount"]["amount"].as_str().map(|_| cents(&entry.input["amount"]));
-    if asked.is_some_and(|asked| sum("SUCCEEDED") > asked) {
-        wrong.push(Wrong::new(Kind::DoubleCharge, format!("{key} asked for {asked:?}, and got {rows:?}")));
-    }
-    let mut finals: Vec<&Answer> = entry.sent.iter().map(|sent| &sent.answer).filter(|told| told.is_final()).collect();
-    finals.dedup();
-    if let [first, second, ..] = finals.as_slice() {
-        wrong.push(Wrong::new(Kind::Contradiction, format!("{key} was told {first:?}, and later {second:?}")));
-    }
-    for told in finals {
-        let Answer::Outcome(status, amount) = told else { continue };
-        if sum(status) != *amount {
-            wrong.push(Wrong::new(Kind::Contradiction, format!("{key} was told {told:?}, and there is {rows:?}")));
-        }
     }
 }
 

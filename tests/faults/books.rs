@@ -22,8 +22,10 @@ pub struct Transaction {
     /// The idempotency key that it was asked for under, where a client asked.
     pub for_key: Option<String>,
     pub sends: i64,
-    /// In milliseconds.
+    /// In milliseconds, as all times here.
     pub settled_at: Option<i64>,
+    /// When an answer of the provider's was written down first: that it is on its way is one.
+    pub answered_at: Option<i64>,
     /// Whether a person has to decide.
     pub has_case: bool,
 }
@@ -54,9 +56,21 @@ pub struct Payment {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Attempt {
+    /// Its id, as clients are told.
     pub reference: String,
+    pub payment_id: String,
     pub status: String,
     pub has_case: bool,
+}
+
+/// What a key stands for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Operation {
+    pub key: String,
+    pub mutation: String,
+    pub state: String,
+    /// The id of the order, payment or attempt that it made or gave back, as clients are told.
+    pub made: Option<String>,
 }
 
 pub struct Books {
@@ -64,6 +78,7 @@ pub struct Books {
     pub orders: Vec<Order>,
     pub payments: Vec<Payment>,
     pub attempts: Vec<Attempt>,
+    pub operations: Vec<Operation>,
     /// By our references.
     pub movements: HashMap<String, Vec<Movement>>,
     /// When the provider first knew of a transaction, in milliseconds, by our references.
@@ -74,6 +89,8 @@ const TRANSACTIONS: &str = "
 SELECT reference, payment_id, kind, status, amount_minor AS amount, source, sends,
     CASE source WHEN 'storm' THEN source_entity_id END AS for_key,
     (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at,
+    (SELECT (extract(epoch FROM min(written_at)) * 1000)::bigint FROM payment_audit a
+        WHERE a.transaction_id = t.id AND a.status IN ('PENDING', 'SUCCEEDED', 'FAILED')) AS answered_at,
     EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.transaction_id = t.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM payment_transaction t ORDER BY created_at, id";
 
@@ -89,9 +106,16 @@ SELECT id, order_id, amount_minor AS amount,
 FROM payment p";
 
 const ATTEMPTS: &str = "
-SELECT reference, status,
+SELECT reference, payment_id, status,
     EXISTS (SELECT 1 FROM reconciliation_case c WHERE c.attempt_id = a.id AND c.reason <> 'OUTCOME_UNKNOWN') AS has_case
 FROM payment_attempt a";
+
+const OPERATIONS: &str = "
+SELECT idempotency_key AS key, mutation, state, CASE mutation
+    WHEN 'createOrder' THEN 'ord_' || order_id
+    WHEN 'createPayment' THEN 'pay_' || payment_id
+    WHEN 'attemptToPayForOrder' THEN 'att_' || attempt_id END AS made
+FROM operation";
 
 impl Books {
     /// Nothing may be under way while they are read.
@@ -103,6 +127,7 @@ impl Books {
             orders: rows(&look, ORDERS).await,
             payments: rows(&look, PAYMENTS).await,
             attempts: rows(&look, ATTEMPTS).await,
+            operations: rows(&look, OPERATIONS).await,
             movements: provider::ledger(stage.servers[0].shop.client(), &url).await,
             known: provider::knew_at(stage.sandbox_database()).await,
         }
@@ -117,6 +142,12 @@ impl Books {
             rows.filter_map(|row| row.for_key.clone()).collect::<BTreeSet<_>>()
         };
         &keys(true) - &keys(false)
+    }
+
+    /// The keys that an order, a payment or an attempt was made under, and that have ended.
+    pub fn made_keys(&self) -> BTreeSet<String> {
+        let made = self.operations.iter().filter(|one| one.made.is_some() && one.state != "IN_PROGRESS");
+        made.map(|one| one.key.clone()).collect()
     }
 }
 

@@ -13,9 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     order::{Order, Share, Wish},
-    provider,
     stage::{SERVERS, Stage, guard},
-    support::{Payment, dice::Dice, euros, of_cents, tea, track::all_powerful},
+    support::{Payment, dice::Dice, euros, tea, track::all_powerful},
     told::{Answer, Sent, Told, now},
 };
 
@@ -23,13 +22,12 @@ use crate::{
 pub const LIVE: usize = 16;
 const CLIENTS: u64 = 20;
 /// So often a client sends the same before it turns to something else.
-const TRIES: usize = 5;
+pub const TRIES: usize = 5;
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-const SHOP: &str = "https://shop.example/thanks";
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Clients {
-    stage: Arc<Stage>,
+    pub stage: Arc<Stage>,
     pub told: Told,
     live: Mutex<Vec<Arc<Order>>>,
     pub all: Mutex<Vec<Arc<Order>>>,
@@ -68,7 +66,7 @@ impl Clients {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
@@ -108,8 +106,8 @@ impl Clients {
         match order.wish(dice) {
             Wish::Pay => self.makes_payment(dice, order).await,
             Wish::Visit => self.visits(dice, order).await,
-            Wish::MarkPaid => self.does(dice, "processOrderToPaid", json!({ "orderId": order.id })).await,
-            Wish::Cancel => self.does(dice, "cancelOrder", json!({ "orderId": order.id })).await,
+            Wish::MarkPaid => self.ends_order(dice, "processOrderToPaid", order, "PAID").await,
+            Wish::Cancel => self.ends_order(dice, "cancelOrder", order, "CANCELLED").await,
             Wish::Again => {
                 if let Some(entry) = order.key(dice).and_then(|key| self.told.entry(&key)) {
                     self.moves(dice, order, entry.mutation, entry.input).await;
@@ -200,64 +198,25 @@ impl Clients {
         }
     }
 
-    /// A shopper is sent to the provider's page, and presses a button there.
-    async fn visits(&self, dice: &mut Dice, order: &Order) {
-        let key = self.fresh_key();
-        let input = json!({ "orderId": order.id, "returnUrl": SHOP, "idempotencyKey": key });
-        let selection = "attempt { id externalId redirectUrl }";
-        let mut found = None;
-        for _ in 0..TRIES {
-            let (answer, mut payload) = self.sends(dice, "attemptToPayForOrder", &key, &input, selection).await;
-            if payload["attempt"]["redirectUrl"].is_string() {
-                found = Some(payload["attempt"].take());
-            }
-            if found.is_some() || !answer.is_open() || self.is_over() {
-                break;
-            }
-            tokio::time::sleep(dice.millis(10, 400)).await;
+    /// An order that is told to have come to this, or to something else before, stays so.
+    async fn ends_order(&self, dice: &mut Dice, mutation: &'static str, order: &Order, status: &'static str) {
+        let told = self.does(dice, mutation, json!({ "orderId": order.id })).await;
+        if let Some(end) = if told.word() == "ok" { Some(status) } else { told.end() } {
+            self.told.notes_end(&order.id, end);
         }
-        let Some(attempt) = found else { return };
-        let text = |field: &str| attempt[field].as_str().expect(field);
-        let button = dice.pick(&["pay", "pay", "pay", "pay", "pay", "decline", "cancel", "none"]);
-        if button == "none" {
-            return;
-        }
-        guard(&order.visited).push(text("id").to_owned());
-        let form = format!("outcome={button}&method={}", dice.method());
-        for _ in 0..TRIES {
-            let press = self.stage.servers[0].shop.client().post(text("redirectUrl")).body(form.clone());
-            let press = press.header("content-type", "application/x-www-form-urlencoded").timeout(PATIENCE);
-            if press.send().await.is_ok_and(|answer| !answer.status().is_server_error()) {
-                break;
-            }
-        }
-        if dice.happens(50) {
-            self.returns(dice, text("id")).await;
-        }
-    }
-
-    /// The shopper's browser comes back to the shop, which asks the provider what became of the session, and tells a server.
-    pub async fn returns(&self, dice: &mut Dice, attempt: &str) {
-        let Some(url) = self.stage.sandbox_url() else { return };
-        let client = self.stage.servers[0].shop.client();
-        let Some(session) = provider::session(client, &url, attempt).await else { return };
-        let (Some(received), Some(id)) = (session["amount_received"].as_i64(), session["id"].as_str()) else { return };
-        let amount = of_cents(received);
-        let input = json!({ "attemptExternalId": id, "status": "SUCCEEDED", "totalAmount": amount, "currency": "EUR" });
-        self.does(dice, "updateAttemptToPay", input).await;
     }
 
     /// What has no key, once.
-    async fn does(&self, dice: &mut Dice, mutation: &'static str, input: Value) {
+    pub async fn does(&self, dice: &mut Dice, mutation: &'static str, input: Value) -> Answer {
         let at = self.server(dice);
-        self.asks(at, mutation, &input, "").await;
+        self.asks(at, mutation, &input, "").await.0
     }
 
     fn server(&self, dice: &mut Dice) -> usize {
         usize::try_from(dice.below(SERVERS as u64)).expect("a place")
     }
 
-    fn fresh_key(&self) -> String {
+    pub fn fresh_key(&self) -> String {
         format!("storm-{}", self.keys.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -286,7 +245,8 @@ impl Clients {
     ) -> (Answer, Value) {
         let (at, begun) = (self.server(dice), now());
         let (answer, payload) = self.asks(at, mutation, input, selection).await;
-        let sent = Sent { at, begun, ended: now(), answer: answer.clone() };
+        let made = ["order", "payment", "attempt"].iter().find_map(|what| payload[*what]["id"].as_str());
+        let sent = Sent { at, begun, ended: now(), answer: answer.clone(), made: made.map(str::to_owned) };
         self.told.notes(key, mutation, input, sent);
         (answer, payload)
     }

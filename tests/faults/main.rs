@@ -17,14 +17,17 @@
 #[expect(dead_code, unused_imports, unused_macros, reason = "the behaviour tests use the rest of it")]
 mod support;
 
+mod answers;
 mod audit;
 mod books;
 mod clients;
 mod healing;
+mod made;
 mod options;
 mod order;
 mod provider;
 mod report;
+mod shoppers;
 mod shown;
 mod stage;
 mod story;

@@ -81,8 +81,8 @@ const WISHES: [(u64, Wish); 16] = [
     (3, Wish::Locked("capturePayment")),
     (9, Wish::Visit),
     (5, Wish::Again),
-    (2, Wish::MarkPaid),
-    (1, Wish::Cancel),
+    (3, Wish::MarkPaid),
+    (2, Wish::Cancel),
 ];
 
 /// A payment of an order's, as its clients know it.

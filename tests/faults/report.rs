@@ -33,12 +33,12 @@ impl Recoveries {
         let mut all = Self::default();
         for row in books.transactions.iter().filter(|row| row.is_answered()) {
             let entry = row.for_key.as_ref().and_then(|key| told.get(key));
-            let (Some(entry), Some(known), Some(settled)) = (entry, books.known.get(&row.reference), row.settled_at)
+            let (Some(entry), Some(known), Some(answered)) = (entry, books.known.get(&row.reference), row.answered_at)
             else {
                 continue;
             };
-            // A moment at which the provider had it, and nobody who could still write the answer down.
-            let is_window = |at: i64| *known < at && at < settled;
+            // A moment at which the provider had it, and nobody had written any answer down: that it is on its way is one.
+            let is_window = |at: i64| *known < at && at < answered;
             let by_death = |sent: &Sent| {
                 let died = |at: &&i64| sent.begun < **at && **at < sent.ended + 50;
                 sent.answer == Answer::Cut && deaths[sent.at].iter().filter(died).any(|at| is_window(*at))

@@ -24,25 +24,33 @@ pub enum Answer {
     Cut,
     /// Money moved, did not, or is on its way: the status and cents.
     Outcome(String, i64),
-    /// A problem, or an error; or `ok` where there is nothing more to tell.
+    /// A problem, and no outcome beside it: that promises that nothing was sent (rules K2, K5, P5, P10).
+    Refused(String),
+    /// A problem or an error that promises nothing; or `ok` where there is nothing more to tell.
     Word(String),
 }
+
+/// Problems that leave open what was done under the key, by this request or by another one.
+const OPEN: [&str; 3] = ["OUTCOME_UNKNOWN", "OPERATION_IN_PROGRESS", "IDEMPOTENCY_KEY_REUSED"];
 
 impl Answer {
     pub fn of(mutation: &str, answer: Option<&Value>) -> Self {
         let Some(answer) = answer else { return Self::Cut };
-        let told = &answer["data"][mutation]["outcome"];
-        match (outcome(answer).as_str(), told["status"].as_str()) {
+        let payload = &answer["data"][mutation];
+        let (told, problem) = (&payload["outcome"], payload["problem"]["code"].as_str());
+        match (problem, told["status"].as_str()) {
             // Where the outcome is not known, its problem says so.
-            ("OUTCOME_UNKNOWN", _) | (_, None) => Self::Word(outcome(answer)),
+            (Some(open), _) if OPEN.contains(&open) => Self::Word(open.to_owned()),
             (_, Some(status)) => Self::Outcome(status.to_owned(), cents(&told["amount"])),
+            (Some(problem), None) => Self::Refused(problem.to_owned()),
+            (None, None) => Self::Word(outcome(answer)),
         }
     }
 
     pub fn word(&self) -> &str {
         match self {
             Self::Cut => "cut",
-            Self::Outcome(word, _) | Self::Word(word) => word,
+            Self::Outcome(word, _) | Self::Refused(word) | Self::Word(word) => word,
         }
     }
 
@@ -51,9 +59,17 @@ impl Answer {
         match self {
             Self::Cut => true,
             Self::Outcome(..) => false,
-            Self::Word(word) => {
-                ["OUTCOME_UNKNOWN", "OPERATION_IN_PROGRESS", "PAYMENT_LOCKED", "INTERNAL"].contains(&word.as_str())
-            }
+            Self::Refused(word) => word == "PAYMENT_LOCKED",
+            Self::Word(word) => ["OUTCOME_UNKNOWN", "OPERATION_IN_PROGRESS", "INTERNAL"].contains(&word.as_str()),
+        }
+    }
+
+    /// The status that the order has for good, where a refusal says so (rule O5).
+    pub fn end(&self) -> Option<&'static str> {
+        match self.word() {
+            "ORDER_ALREADY_PAID" => Some("PAID"),
+            "ORDER_CANCELLED" => Some("CANCELLED"),
+            _ => None,
         }
     }
 
@@ -71,6 +87,15 @@ pub struct Sent {
     pub begun: i64,
     pub ended: i64,
     pub answer: Answer,
+    /// The id of the order, payment or attempt that was told with it.
+    pub made: Option<String>,
+}
+
+impl Sent {
+    /// Whether it promises that nothing was written under the key: an attempt may stand beside a problem.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.answer, Answer::Refused(_)) && self.made.is_none()
+    }
 }
 
 /// All that was sent under one key.
@@ -81,10 +106,14 @@ pub struct Entry {
     pub sent: Vec<Sent>,
 }
 
+/// An order, and the status that it came to by what was told.
+pub type End = (String, &'static str);
+
 #[derive(Default)]
 pub struct Told {
     entries: Mutex<BTreeMap<String, Entry>>,
     words: Mutex<BTreeMap<String, usize>>,
+    ends: Mutex<Vec<End>>,
 }
 
 impl Told {
@@ -97,6 +126,15 @@ impl Told {
     /// An answer to what has no key.
     pub fn counts(&self, answer: &Answer) {
         *guard(&self.words).entry(answer.word().to_owned()).or_default() += 1;
+    }
+
+    /// It was told that an order came to this, which nothing leaves (rule O5).
+    pub fn notes_end(&self, order: &str, status: &'static str) {
+        guard(&self.ends).push((order.to_owned(), status));
+    }
+
+    pub fn ends(&self) -> Vec<End> {
+        guard(&self.ends).clone()
     }
 
     pub fn entries(&self) -> BTreeMap<String, Entry> {
