@@ -12,6 +12,7 @@
 //! | `money` | currencies, bounds, parents, and each summary against the same one in SQL |
 //! | `sums` | that SQL |
 //! | `undoing` | management states against what undoes them |
+//! | `hold` | what is held for an order or a payment that is closed |
 //! | `attempt` | attempts against their transactions, payments and cases |
 //! | `lock` | fencing numbers |
 //! | `audit` | the trail of each payment, and transactions against it |
@@ -23,6 +24,7 @@ mod attempt;
 mod audit;
 mod database;
 mod dossier;
+mod hold;
 mod lock;
 mod money;
 mod operation;
@@ -147,9 +149,16 @@ impl Check<'_> {
         while let Some(page) = self.dossiers(after).await? {
             for dossier in &page.dossiers {
                 let mut found = vec![];
-                for look in
-                    [state::look, money::look, undoing::look, attempt::look, lock::look, audit::look, waiting::look]
-                {
+                for look in [
+                    state::look,
+                    money::look,
+                    undoing::look,
+                    hold::look,
+                    attempt::look,
+                    lock::look,
+                    audit::look,
+                    waiting::look,
+                ] {
                     look(dossier, self.now, &mut found);
                 }
                 found.iter().for_each(|finding| self.finds(finding));

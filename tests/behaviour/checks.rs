@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audit;
+mod holds;
 mod money;
 mod program;
 mod states;
@@ -13,6 +14,11 @@ use crate::support::{Payment, Shop};
 async fn transactions(shop: &Shop, payment: &Payment) -> Vec<String> {
     let rows = shop.back_office().sees_transactions(payment).await;
     rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// This moment, as the database writes it.
+fn now(shop: &Shop) -> String {
+    format!("'{}'", shop.now().format("%Y-%m-%dT%H:%M:%S%.6f+00:00"))
 }
 
 /// Writes an open case into the database: `about` is its reason, payment, attempt and transaction.

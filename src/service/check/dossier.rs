@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use entity::{
     attempt, audit,
     id::{OrderId, PaymentId},
@@ -63,6 +64,13 @@ impl Dossier {
         self.cases.iter().any(about)
     }
 
+    /// When an attempt may last have been written to: whatever pays its order or opens a case of it takes the way to an open session away, and leaves the
+    /// attempt's own time as it was.
+    pub fn touched_at(&self, attempt: &attempt::Model) -> DateTime<Utc> {
+        let cases = self.cases.iter().map(|case| case.created_at);
+        cases.fold(attempt.updated_at.max(self.order.updated_at), DateTime::max)
+    }
+
     pub fn transactions(&self) -> impl Iterator<Item = &transaction::Model> {
         self.payments.iter().flat_map(|books| &books.transactions)
     }
@@ -75,6 +83,12 @@ impl Books {
 
     pub fn entries(&self) -> Vec<Entry> {
         self.transactions.iter().map(transaction::Model::entry).collect()
+    }
+
+    /// When a transaction came to stand as it does.
+    pub fn changed_at(&self, row: &transaction::Model) -> DateTime<Utc> {
+        let last = self.trail.iter().rfind(|entry| entry.transaction_id == row.id);
+        last.map_or(row.created_at, |entry| entry.written_at)
     }
 }
 

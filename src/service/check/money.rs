@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
-    money::{Currency, MoneyError},
+    money::{Currency, Money, MoneyError},
     reconciliation::Reason,
     share::taken,
     summary::{Bound, broken_bounds},
-    transaction,
+    transaction::{self, Kind, ManagementState, Status},
 };
 
 use super::{
@@ -51,7 +51,7 @@ fn bounds(dossier: &Dossier, books: &Books, found: &mut Vec<Finding>) -> Result<
     books.summary()?;
     for (bound, by) in broken_bounds(amount, &books.entries())? {
         let what = match bound {
-            Bound::Charged if can_not_give_back(dossier, books) => continue,
+            Bound::Charged if stuck(dossier, books)?.covers(by)? => continue,
             Bound::Charged => format!("{by} more than its {amount} is held or taken, or about to be"),
             Bound::Used => format!("{by} more is captured or reversed, or about to be, than is authorized"),
             Bound::Refunded => format!("{by} more is refunded, or about to be, than was captured"),
@@ -69,10 +69,21 @@ fn bounds(dossier: &Dossier, books: &Books, found: &mut Vec<Finding>) -> Result<
     Ok(())
 }
 
-/// Where a payment was lowered, and the provider does not give back what is held too much, somebody is asked.
-fn can_not_give_back(dossier: &Dossier, books: &Books) -> bool {
-    dossier
-        .has_case(|case| case.payment_id == books.payment.id && case.reason == Reason::FailedReversal && case.stands())
+/// Where a payment was lowered, and the provider does not give back what is held too much, somebody is asked: that excuses as much as what the cases
+/// name comes to, as far as it is still held.
+fn stuck(dossier: &Dossier, books: &Books) -> Result<Money, MoneyError> {
+    let is_asked_about = |row: &&transaction::Model| {
+        dossier.has_case(|case| {
+            case.transaction_id == Some(row.id) && case.reason == Reason::FailedReversal && case.stands()
+        })
+    };
+    let is_held = |row: &&transaction::Model| match row.kind {
+        Kind::Authorize | Kind::AuthorizeAndCapture => ManagementState::counts(row.management_state),
+        Kind::ReverseAuthorize => row.status == Status::Failed,
+        Kind::Capture | Kind::Refund | Kind::DetachedCredit => false,
+    };
+    let stuck = books.transactions.iter().filter(is_asked_about).filter(is_held);
+    Money::sum(stuck.map(transaction::Model::amount), books.payment.currency)
 }
 
 fn parents(books: &Books, found: &mut Vec<Finding>) {

@@ -7,6 +7,8 @@ use super::{beside_the_trail, finds, open_case, sorted, transactions};
 on_each_database![
     a_transaction_in_another_currency,
     more_held_than_the_payment_is_for,
+    more_held_than_could_not_be_given_back,
+    more_held_beside_what_is_stuck,
     more_captured_than_was_authorized,
     more_refunded_than_was_captured,
     more_reversed_than_was_authorized,
@@ -35,11 +37,52 @@ async fn a_transaction_in_another_currency(shop: Shop) {
 async fn more_held_than_the_payment_is_for(shop: Shop) {
     let payment = shop.authorized().await;
 
-    let fault = format!("{}: 9.90 EUR more than its 20.00 EUR is held or taken, or about to be", payment.id);
-    finds(&shop, "UPDATE payment SET amount_minor = 2000", &[&fault]).await;
+    finds(&shop, "UPDATE payment SET amount_minor = 2000", &[&over(&payment, "9.90", "20.00")]).await;
 
     // Somebody is asked, because it could not be given back.
-    finds(&shop, &open_case(&format!("'FAILED_REVERSAL', [{}], NULL, NULL", payment.id)), &[]).await;
+    let [authorization] = transactions(&shop, &payment).await.try_into().expect("one");
+    let about = format!("'FAILED_REVERSAL', [{}], NULL, [{authorization}]", payment.id);
+    finds(&shop, &open_case(&about), &[]).await;
+}
+
+/// What can't be given back is excused, and nothing beyond it.
+async fn more_held_than_could_not_be_given_back(shop: Shop) {
+    let payment = shop.authorized().await;
+    shop.checkout().reverses(&payment, "5.00").await;
+    let [_, reversal] = two_of(&shop, &payment).await;
+    shop.plants("UPDATE payment_transaction SET status = 'FAILED' WHERE kind = 'REVERSE_AUTHORIZE'").await;
+    let about = format!("'FAILED_REVERSAL', [{}], NULL, [{reversal}]", payment.id);
+    finds(&shop, "UPDATE payment SET amount_minor = 2490", &[&over(&payment, "5.00", "24.90")]).await;
+    finds(&shop, &open_case(&about), &[]).await;
+
+    finds(&shop, "UPDATE payment SET amount_minor = 2000", &[&over(&payment, "9.90", "20.00")]).await;
+
+    // What came out of it after all is not held.
+    shop.plants("UPDATE payment SET amount_minor = 2000").await;
+    let reversed = "UPDATE payment_transaction SET status = 'SUCCEEDED' WHERE kind = 'REVERSE_AUTHORIZE'";
+    finds(&shop, reversed, &[&over(&payment, "4.90", "20.00")]).await;
+}
+
+/// What is stuck is not counted, so that it excuses nothing of what was charged beside it.
+async fn more_held_beside_what_is_stuck(shop: Shop) {
+    let payment = shop.authorized().await;
+    shop.checkout().archives(&payment).await;
+    let [authorization, _] = two_of(&shop, &payment).await;
+    shop.plants("UPDATE payment SET status = 'ACTIVE'").await;
+    shop.plants("UPDATE payment_transaction SET status = 'FAILED' WHERE kind = 'REVERSE_AUTHORIZE'").await;
+    shop.plants(&format!(
+        "UPDATE payment_transaction SET management_state = 'FAILED_REVERSAL' WHERE id = [{authorization}]"
+    ))
+    .await;
+    let about = format!("'FAILED_REVERSAL', [{}], NULL, [{authorization}]", payment.id);
+    finds(&shop, &open_case(&about), &[]).await;
+    shop.checkout().authorizes(&payment, "29.90").await;
+
+    finds(&shop, "UPDATE payment SET amount_minor = 2000", &[&over(&payment, "9.90", "20.00")]).await;
+}
+
+fn over(payment: &Payment, by: &str, amount: &str) -> String {
+    format!("{}: {by} EUR more than its {amount} EUR is held or taken, or about to be", payment.id)
 }
 
 async fn more_captured_than_was_authorized(shop: Shop) {
@@ -142,7 +185,7 @@ async fn sums_that_nobody_can_hold(shop: Shop) {
     let expected = [
         format!("{}: {too_large}", payment.id),
         format!("{}: {too_large}", payment.order),
-        format!("{}: 9.90 EUR more than its 20.00 EUR is held or taken, or about to be", other.id),
+        over(&other, "9.90", "20.00"),
     ];
     assert_eq!(sorted(beside_the_trail(shop.faults().await)), sorted(expected.into()));
 }

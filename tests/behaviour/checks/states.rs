@@ -2,9 +2,9 @@
 
 use chrono::Duration;
 
-use crate::support::{Shop, tea};
+use crate::support::{Payment, Shop, tea};
 
-use super::{decided_case, finds, open_case};
+use super::{decided_case, finds, open_case, transactions};
 
 on_each_database![
     an_empty_database_is_sound,
@@ -14,6 +14,9 @@ on_each_database![
     a_paid_order_without_its_time,
     money_that_was_left_unpaid,
     more_money_than_a_paid_order_costs,
+    more_money_than_a_paid_order_costs_that_is_being_given_back,
+    more_money_than_a_paid_order_costs_beside_a_case_of_another_payment,
+    money_of_a_session_that_somebody_accepted,
     money_that_stays_on_a_cancelled_order,
     money_that_came_for_a_cancelled_order,
     a_cart_that_is_not_what_is_written_beside_it,
@@ -95,12 +98,13 @@ async fn money_that_was_left_unpaid(shop: Shop) {
     let still = format!("{order}: is not PAID and has a snapshot, taken at ");
     shop.plants(unpaid).await;
     assert!(shop.faults().await[0].starts_with(&still));
-    let fault =
-        format!("{order}: awaits payment, though 29.90 EUR of its 29.90 EUR are captured, and there is no case");
+    let fault = format!(
+        "{order}: awaits payment, though 29.90 EUR of its 29.90 EUR are captured, and there is no case about it"
+    );
     finds(&shop, "DELETE FROM order_snapshot", &[&fault]).await;
 
     // Somebody is asked, or left it so; that it was to be given back is no excuse.
-    let about = format!("'CONTRADICTING_RESULT', [{}], NULL, NULL", payment.id);
+    let about = about_its_capture(&shop, "CONTRADICTING_RESULT", &payment).await;
     finds(&shop, &open_case(&about), &[]).await;
     for (resolution, faults) in [("WRITE_OFF", [].as_slice()), ("ACCEPT", &[]), ("REFUND", &[fault.as_str()])] {
         shop.plants("DELETE FROM reconciliation_case").await;
@@ -112,10 +116,96 @@ async fn more_money_than_a_paid_order_costs(shop: Shop) {
     let payment = shop.captured().await;
     let order = &payment.order;
     shop.plants("UPDATE payment SET amount_minor = 3990").await;
-    let fault = format!("{order}: is PAID and holds 39.90 EUR, more than its 29.90 EUR, and there is no case");
+    let fault = format!("{order}: is PAID and holds 39.90 EUR, more than its 29.90 EUR, and there is no case about it");
     finds(&shop, "UPDATE payment_transaction SET amount_minor = 3990", &[&fault]).await;
 
-    finds(&shop, &open_case(&format!("'PAID_TWICE', [{}], NULL, NULL", payment.id)), &[]).await;
+    let about = about_its_capture(&shop, "PAID_TWICE", &payment).await;
+    for case in [open_case(&about), decided_case(&about, "ACCEPT"), decided_case(&about, "WRITE_OFF")] {
+        finds(&shop, &case, &[]).await;
+        shop.plants("DELETE FROM reconciliation_case").await;
+    }
+    // What was asked about something else excuses nothing, nor what was to be given back.
+    let unknown = about_its_capture(&shop, "OUTCOME_UNKNOWN", &payment).await;
+    let [authorization, _] = transactions(&shop, &payment).await.try_into().expect("two");
+    let hold = format!("'AMOUNT_MISMATCH', [{}], NULL, [{authorization}]", payment.id);
+    let nothing = format!("'AMOUNT_MISMATCH', [{}], NULL, NULL", payment.id);
+    for case in [
+        open_case(&unknown),
+        decided_case(&unknown, "ACCEPT"),
+        open_case(&hold),
+        open_case(&nothing),
+        decided_case(&about, "REFUND"),
+        decided_case(&about, "RECHECK"),
+    ] {
+        finds(&shop, &case, &[&fault]).await;
+        shop.plants("DELETE FROM reconciliation_case").await;
+    }
+}
+
+/// A case of that reason about a payment's last transaction.
+async fn about_its_capture(shop: &Shop, reason: &str, payment: &Payment) -> String {
+    let last = transactions(shop, payment).await.pop().expect("a transaction");
+    format!("'{reason}', [{}], NULL, [{last}]", payment.id)
+}
+
+async fn more_money_than_a_paid_order_costs_that_is_being_given_back(shop: Shop) {
+    let payment = shop.captured().await;
+    shop.back_office().refunds(&payment, "10.00").await;
+    shop.plants("UPDATE payment SET amount_minor = 3990").await;
+    finds(&shop, "UPDATE payment_transaction SET amount_minor = 3990 WHERE kind <> 'REFUND'", &[]).await;
+
+    let unanswered = "UPDATE payment_transaction SET status = 'PENDING', settled_at = NULL WHERE kind = 'REFUND'";
+    finds(&shop, unanswered, &[]).await;
+
+    let refused = "UPDATE payment_transaction SET status = 'FAILED', settled_at = created_at WHERE kind = 'REFUND'";
+    let fault = format!(
+        "{}: is PAID and holds 39.90 EUR, more than its 29.90 EUR, and there is no case about it",
+        payment.order
+    );
+    finds(&shop, refused, &[&fault]).await;
+    let about = about_its_capture(&shop, "FAILED_REVERSAL", &payment).await;
+    finds(&shop, &open_case(&about), &[]).await;
+}
+
+async fn more_money_than_a_paid_order_costs_beside_a_case_of_another_payment(shop: Shop) {
+    let order = shop.adas_order().await;
+    let first = shop.payment_on(&order, "20.00", "tok_ok").await;
+    shop.checkout().sells(&first, "20.00").await;
+    let second = shop.payment_on(&order, "9.90", "tok_ok").await;
+    shop.checkout().sells(&second, "9.90").await;
+    shop.plants(&format!("UPDATE payment SET amount_minor = 3990 WHERE id = [{}]", second.id)).await;
+    let raised = format!("UPDATE payment_transaction SET amount_minor = 3990 WHERE payment_id = [{}]", second.id);
+    let holds = |kept: &str| {
+        format!("{order}: is PAID and holds {kept} EUR, more than its 29.90 EUR, and there is no case about it")
+    };
+    finds(&shop, &raised, &[&holds("59.90")]).await;
+
+    let about = about_its_capture(&shop, "PAID_TWICE", &first).await;
+    finds(&shop, &open_case(&about), &[&holds("39.90")]).await;
+    shop.plants("DELETE FROM reconciliation_case").await;
+    let about = about_its_capture(&shop, "PAID_TWICE", &second).await;
+    finds(&shop, &open_case(&about), &[]).await;
+}
+
+async fn money_of_a_session_that_somebody_accepted(shop: Shop) {
+    let payment = shop.captured().await;
+    shop.plants("UPDATE payment SET amount_minor = 3990").await;
+    shop.plants("UPDATE payment_transaction SET amount_minor = 3990").await;
+    let fault = format!(
+        "{}: is PAID and holds 39.90 EUR, more than its 29.90 EUR, and there is no case about it",
+        payment.order
+    );
+
+    // Money that nobody accepted is not what the ledger holds.
+    let about = format!("'CART_CHANGED', [{}], NULL, NULL", payment.id);
+    for (case, faults) in [
+        (open_case(&about), [fault.as_str()].as_slice()),
+        (decided_case(&about, "WRITE_OFF"), &[&fault]),
+        (decided_case(&about, "ACCEPT"), &[]),
+    ] {
+        finds(&shop, &case, faults).await;
+        shop.plants("DELETE FROM reconciliation_case").await;
+    }
 }
 
 fn cancelled_at(at: &str) -> String {
@@ -130,9 +220,13 @@ async fn money_that_stays_on_a_cancelled_order(shop: Shop) {
     // Whoever cancelled it had time to give it back.
     shop.moves_time_by(Duration::minutes(61));
 
-    let fault = format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case", payment.order);
-    assert_eq!(shop.faults().await, [fault]);
-    let about = format!("'CONTRADICTING_RESULT', [{}], NULL, NULL", payment.id);
+    let fault =
+        format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case about it", payment.order);
+    assert_eq!(shop.faults().await, std::slice::from_ref(&fault));
+    let about = about_its_capture(&shop, "OUTCOME_UNKNOWN", &payment).await;
+    finds(&shop, &open_case(&about), &[&fault]).await;
+    shop.plants("DELETE FROM reconciliation_case").await;
+    let about = about_its_capture(&shop, "CONTRADICTING_RESULT", &payment).await;
     finds(&shop, &decided_case(&about, "ACCEPT"), &[]).await;
 }
 
@@ -140,7 +234,8 @@ async fn money_that_came_for_a_cancelled_order(shop: Shop) {
     let payment = shop.captured().await;
     shop.plants("DELETE FROM order_snapshot").await;
 
-    let fault = format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case", payment.order);
+    let fault =
+        format!("{}: is CANCELLED and holds 29.90 EUR of captured money, and there is no case about it", payment.order);
     finds(&shop, &cancelled_at("created_at"), &[&fault]).await;
 }
 
