@@ -51,6 +51,10 @@ pub enum Command {
     ///
     /// It only reads, and may run beside servers: each payment's bounds, every summary against the ledger, orders against their money, carts and
     /// snapshots, attempts, locks, idempotency keys, what waits and nobody will come back to. Only the database's URL is needed.
+    ///
+    /// All of it is read in one snapshot, as long as that takes. Beside a busy server the database keeps for it what is written over meanwhile: on
+    /// SQLite the file that ends in `-wal` grows until it is done, on PostgreSQL vacuum waits with all that is younger than the snapshot. On a large
+    /// database run it when little is written, or on a copy.
     Check,
     /// Print the GraphQL schema in the schema definition language
     Schema,
@@ -157,7 +161,14 @@ fn log(config: &Config) -> Result<(), ServerError> {
 async fn serve(config: Config) -> Result<(), ServerError> {
     let (graphiql, delay) = (config.graphiql, config.stop.delay);
     let mut signals = Signals::heard()?;
-    let running = server::start(config, Instruments::default()).await?;
+    let running = tokio::select! {
+        started = server::start(config, Instruments::default()) => started?,
+        // It may wait long for its database, and nobody is served yet.
+        _ = signals.next() => {
+            tracing::info!("stopping before it listened");
+            return Ok(());
+        }
+    };
     welcome(&running, graphiql);
     if signals.next().await == Signal::Terminate && !delay.is_zero() {
         tracing::info!("leaving: requests should go elsewhere");

@@ -13,7 +13,7 @@ use async_graphql::{
 use entity::id::{AttemptId, OrderId, PaymentId};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -166,7 +166,7 @@ impl<S: Watched> OutputType for Told<S> {
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
         let begun = Instant::now();
         loop {
-            let shown = self.show(ctx, field).await;
+            let shown = self.show(ctx, field, UNREADABLE_AFTER.saturating_sub(begun.elapsed())).await;
             let is_faulty = match &shown {
                 Err(error) => is_fault(error),
                 Ok(_) => ctx.query_env.errors.lock().is_ok_and(|errors| errors.iter().any(is_fault)),
@@ -183,14 +183,21 @@ impl<S: Watched> OutputType for Told<S> {
 }
 
 impl<S: Watched> Told<S> {
-    async fn show(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+    /// Shows it once; `patience` is how long it may wait for its turn.
+    async fn show(
+        &self,
+        ctx: &ContextSelectionSet<'_>,
+        field: &Positioned<Field>,
+        patience: Duration,
+    ) -> ServerResult<Value> {
         let failed = |failure: Failure| {
             let error: async_graphql::Error = failure.into();
             ctx.set_error_path(error.into_server_error(field.pos))
         };
         let id = self.0.map_err(|ended| failed(ended.into()))?;
         // Nobody closes it.
-        let _turn = ctx.data_unchecked::<Turns>().0.acquire().await.ok();
+        let turn = timeout(patience, ctx.data_unchecked::<Turns>().0.acquire()).await;
+        let _turn = turn.map_err(|_| failed(Error::Busy("no turn to read an event came in time".into()).into()))?;
         let found = Box::pin(id.find(app(ctx), caller(ctx))).await.map_err(|error| failed(error.into()))?;
         let found = found.ok_or_else(|| failed(S::MISSING.into()))?;
         found.resolve(ctx, field).await

@@ -106,7 +106,7 @@ impl Changes {
         let is_read = tokio::time::timeout(UNREADABLE_AFTER, read.wait_for(|read| *read > begun)).await;
         let is_read = is_read.ok().and_then(Result::ok).map(|_: Ref<'_, u64>| ());
         is_read.ok_or(Ended::Unreadable)?;
-        watch.told = watch.told.resubscribe();
+        watch.told = watch.told.as_ref().map(broadcast::Receiver::resubscribe);
         Ok(watch)
     }
 
@@ -116,7 +116,7 @@ impl Changes {
             Entry::Occupied(known) => known.get().subscribe(),
             Entry::Vacant(vacant) => vacant.insert(broadcast::Sender::new(MOST_WAITING)).subscribe(),
         };
-        (Watch { changes: self.clone(), order, subject, told }, watched.readings)
+        (Watch { changes: self.clone(), order, subject, told: Some(told) }, watched.readings)
     }
 
     /// Waits until somebody begins to watch.
@@ -167,14 +167,19 @@ pub struct Watch {
     changes: Changes,
     order: OrderId,
     subject: Subject,
-    told: broadcast::Receiver<(Topic, Uuid)>,
+    /// There until it is dropped.
+    told: Option<broadcast::Receiver<(Topic, Uuid)>>,
 }
 
 impl Watch {
     /// Waits for the next change of what is watched.
     pub async fn next(&mut self) -> Result<(), Ended> {
         loop {
-            match self.told.recv().await {
+            let told = match &mut self.told {
+                Some(told) => told.recv().await,
+                None => Err(RecvError::Closed),
+            };
+            match told {
                 Ok(change) if self.subject.changes_with(change) => return Ok(()),
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => return Err(Ended::TooSlow),
@@ -187,10 +192,11 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.changes.watched();
-        // After an end there may be another channel for this order, which is not ours to remove.
-        if let Entry::Occupied(known) = watched.orders.entry(self.order)
-            && !self.told.is_closed()
-            && known.get().receiver_count() <= 1
+        // After an end there may be another channel for this order, which is not ours to remove. Ours is left while nobody else counts who is left.
+        let was_open = self.told.take().is_some_and(|told| !told.is_closed());
+        if was_open
+            && let Entry::Occupied(known) = watched.orders.entry(self.order)
+            && known.get().receiver_count() == 0
         {
             known.remove();
         }
@@ -213,5 +219,47 @@ pub(super) struct Ending<'a>(pub &'a Changes);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.0.end(Ended::Stopping);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_watched_any_more_however_many_leave_at_once() {
+        const LEAVING: usize = 4;
+        let (changes, order) = (Changes::default(), OrderId::from(Uuid::nil()));
+        for round in 0..2000 {
+            let together = Barrier::new(LEAVING);
+            let watches = [(); LEAVING].map(|()| changes.join(order, Subject::Order(order)).0);
+            thread::scope(|scope| {
+                for watch in watches {
+                    let together = &together;
+                    scope.spawn(move || {
+                        together.wait();
+                        drop(watch);
+                    });
+                }
+            });
+            assert!(changes.watched().orders.is_empty(), "round {round}");
+        }
+    }
+
+    #[test]
+    fn whoever_leaves_late_leaves_those_alone_who_came_after_the_end() {
+        let (changes, order) = (Changes::default(), OrderId::from(Uuid::nil()));
+        let watch = || changes.join(order, Subject::Order(order)).0;
+        let before = watch();
+        changes.end(Ended::Unreadable);
+        let after = watch();
+
+        drop(before);
+
+        assert_eq!(changes.watched().orders.len(), 1);
+        drop(after);
+        assert!(changes.watched().orders.is_empty());
     }
 }

@@ -18,7 +18,7 @@ use super::{
     change::{Ended, Ending, UNREADABLE_AFTER},
     change_alarm::{self, Alarm},
     change_tail::Tail,
-    outbox,
+    outbox::{self, Unseen},
 };
 use crate::app::App;
 
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const READING: Duration = Duration::from_secs(5);
 /// Nobody asks for what is older, in days.
 const KEPT_DAYS: i64 = 7;
+/// What is older may have been removed by a server whose clock is not quite ours.
+const SURELY_KEPT_DAYS: i64 = KEPT_DAYS - 1;
 /// How often old changes are looked for.
 const PRUNING: Duration = Duration::from_secs(600);
 /// Between two steps of removing, so that others get to write.
@@ -50,19 +52,33 @@ async fn tell(app: &App) {
     }
 }
 
-/// Reads until nobody watches any more, or the table can't be read for too long.
+/// What a reading came to.
+enum Read {
+    /// There was nothing more.
+    All,
+    /// There is more than was read at once.
+    Part,
+    /// What was told before is gone: a database took over that had not come as far, or one of yesterday was restored. Ids are given out again there, so that
+    /// nobody can say what is new; and what is shown of the orders is not true any more.
+    Lost,
+}
+
+/// Reads until nobody watches any more, or the table can't be read for too long, or is not the one that it was.
 async fn tell_while_watched(app: &App) {
     let mut alarm = Alarm::of(&app.db);
     let (mut tail, mut read_at) = (None, Instant::now());
     while let Some(number) = app.changes.begin_reading() {
         let read = timeout(READING, read(app, &mut tail)).await;
         match read.unwrap_or_else(|_| Err(DbErr::Custom("it took too long".into()))) {
-            Ok(true) => {
+            Ok(Read::All) => {
                 read_at = Instant::now();
                 app.changes.end_reading(number);
             }
-            // There is more than was read at once.
-            Ok(false) => continue,
+            Ok(Read::Part) => continue,
+            Ok(Read::Lost) => {
+                tracing::error!("changes that were told are gone from the database: whoever watches is told so");
+                return app.changes.end(Ended::Unreadable);
+            }
             Err(error) if read_at.elapsed() >= UNREADABLE_AFTER => {
                 tracing::error!(%error, "changes can't be read: whoever watches is told so");
                 return app.changes.end(Ended::Unreadable);
@@ -82,21 +98,24 @@ async fn tell_while_watched(app: &App) {
     }
 }
 
-/// Reads what is new and hands it on; gives whether that was all. Whoever comes first is told of what comes after.
-async fn read(app: &App, tail: &mut Option<Tail>) -> Result<bool, DbErr> {
+/// Reads what is new and hands it on. Whoever comes first is told of what comes after.
+async fn read(app: &App, tail: &mut Option<Tail>) -> Result<Read, DbErr> {
     let began = Instant::now();
     let Some(tail) = tail else {
         *tail = Some(outbox::end(&app.db).await?);
-        return Ok(true);
+        return Ok(Read::All);
     };
-    let changes = outbox::unseen(&app.db, tail).await?;
-    tail.see(changes.iter().map(|change| change.id));
-    app.changes.tell(&changes);
-    let is_all = changes.len() < outbox::MOST_ROWS;
-    if is_all {
-        tail.forget(began);
+    let Unseen { changes, is_all, is_cut } = outbox::unseen(&app.db, tail).await?;
+    if is_cut && !tail.is_older_than(app.clock.now() - TimeDelta::days(SURELY_KEPT_DAYS)) {
+        return Ok(Read::Lost);
     }
-    Ok(is_all)
+    tail.see(&changes);
+    app.changes.tell(&changes);
+    if !is_all {
+        return Ok(Read::Part);
+    }
+    tail.forget(began);
+    Ok(Read::All)
 }
 
 /// Removes old changes in small steps, now and then.

@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use entity::{
     id::OrderId,
-    outbox::{ActiveModel, Entity, Model, Topic},
+    outbox::{ActiveModel, Column, Entity, Model, Topic},
 };
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Statement};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryOrder, Statement,
+};
 use uuid::Uuid;
 
 use super::change_tail::{Gap, Tail};
@@ -40,41 +42,49 @@ pub async fn tell(
 /// PostgreSQL gives a row its id before it is committed, so that a lower one may come after a higher one. SQLite has one writer, and no gaps.
 pub(super) async fn end(db: &Database) -> Result<Tail, DbErr> {
     let (db, backend) = (db.read(), db.read().get_database_backend());
-    let newest = Statement::from_string(backend, "SELECT COALESCE(MAX(id), 0) AS id FROM outbox");
-    let newest: i64 = match db.query_one_raw(newest).await? {
-        Some(row) => row.try_get("", "id")?,
-        None => 0,
-    };
+    let newest = Entity::find().order_by_desc(Column::Id).one(db).await?;
+    let last = newest.as_ref().map_or(0, |newest| newest.id);
     if backend != DbBackend::Postgres {
         return Ok(Tail::new(newest, vec![]));
     }
-    let from = newest.saturating_sub(LOOK_BACK).max(0);
+    let from = last.saturating_sub(LOOK_BACK).max(0);
     let gaps = Gap::find_by_statement(Statement::from_sql_and_values(
         backend,
         "SELECT before + 1 AS first, id - 1 AS last
         FROM (SELECT id, lag(id, 1, $1) OVER (ORDER BY id) AS before FROM outbox WHERE id > $1 AND id <= $2) AS neighbours
         WHERE id > before + 1
         ORDER BY id",
-        [from.into(), newest.into()],
+        [from.into(), last.into()],
     ));
     Ok(Tail::new(newest, gaps.all(db).await?))
 }
 
-/// The changes that this reader has not seen yet, by their ids: the first [`MOST_ROWS`]. Of one order, none comes before an earlier one, because all
-/// are read as of one moment.
-pub(super) async fn unseen(db: &Database, tail: &Tail) -> Result<Vec<Model>, DbErr> {
+/// What somebody finds who reads on.
+pub(super) struct Unseen {
+    /// By their ids.
+    pub changes: Vec<Model>,
+    /// Whether there is nothing more.
+    pub is_all: bool,
+    /// Whether what was seen last is gone: the database is not the one that it was, and may have lost more than this.
+    pub is_cut: bool,
+}
+
+/// The changes that this reader has not seen yet, the first [`MOST_ROWS`] or so. Of one order, none comes before an earlier one, because all are read as
+/// of one moment; and so is the newest change that was seen, with them, whose row must still be there.
+pub(super) async fn unseen(db: &Database, tail: &Tail) -> Result<Unseen, DbErr> {
     let (db, backend) = (db.read(), db.read().get_database_backend());
-    let newer = "SELECT id, topic, order_id, subject_id, created_at FROM outbox WHERE id > $1";
+    let most = MOST_ROWS + 1;
+    let newer = "SELECT id, topic, order_id, subject_id, created_at FROM outbox WHERE id >= $1";
     let late = "SELECT o.id, o.topic, o.order_id, o.subject_id, o.created_at
         FROM unnest($2::text::bigint[], $3::text::bigint[]) AS gap (first, last)
         JOIN outbox AS o ON o.id BETWEEN gap.first AND gap.last";
     let statement = match tail.gaps() {
         [] => {
-            let sql = format!("{newer} ORDER BY id LIMIT {MOST_ROWS}");
+            let sql = format!("{newer} ORDER BY id LIMIT {most}");
             Statement::from_sql_and_values(backend, sql, [tail.last().into()])
         }
         gaps => {
-            let sql = format!("{newer} UNION ALL {late} ORDER BY id LIMIT {MOST_ROWS}");
+            let sql = format!("{newer} UNION ALL {late} ORDER BY id LIMIT {most}");
             let array = |bound: fn(&Gap) -> i64| {
                 let bounds: Vec<String> = gaps.iter().map(|gap| bound(gap).to_string()).collect();
                 format!("{{{}}}", bounds.join(","))
@@ -83,7 +93,10 @@ pub(super) async fn unseen(db: &Database, tail: &Tail) -> Result<Vec<Model>, DbE
             Statement::from_sql_and_values(backend, sql, values)
         }
     };
-    Entity::find().from_raw_sql(statement).all(db).await
+    let mut changes = Entity::find().from_raw_sql(statement).all(db).await?;
+    let (is_all, is_cut) = (changes.len() < most, tail.is_cut(&changes, most));
+    changes.retain(|change| change.id != tail.last());
+    Ok(Unseen { changes, is_all, is_cut })
 }
 
 /// Removes what is older than this, a few rows at most; gives how many there were.

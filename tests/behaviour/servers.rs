@@ -1,6 +1,11 @@
 //! Several processes on one database: the truth is in the database, and none of them is needed.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -31,6 +36,21 @@ fn a_server_that_is_told_to_end_ends_well() {
     let server = serve(&fresh_file("ends-well"), NOWHERE);
 
     assert_eq!(server.ends_by_sigterm().code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_told_to_end_while_it_waits_for_its_database_ends_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://postgres@{}/orderpay", silent.local_addr().expect("its address"));
+    let (starting, _) = Process::begun(to_serve(&url, NOWHERE, &[]));
+    // Nothing is ever said on it.
+    let _connection = silent.accept().expect("it comes");
+
+    let told_at = Instant::now();
+    let ended = starting.ends_by_sigterm();
+
+    assert_eq!(ended.code(), Some(0));
+    assert!(told_at.elapsed() < Duration::from_secs(2), "{:?}", told_at.elapsed());
 }
 
 #[test]

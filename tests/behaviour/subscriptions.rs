@@ -7,11 +7,12 @@ use orderpay::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Actor, Engine, Heard, JWT_SECRET, Shop, mall::Mall, run};
+use crate::support::{Actor, Engine, Heard, JWT_SECRET, News, Shop, mall::Mall, run};
 
 on_each_database![
     the_whole_story_is_watched,
     an_attempt_is_watched,
+    whoever_watches_an_attempt_is_told_that_nobody_is_sent_there_any_more,
     a_payment_is_watched,
     a_change_at_one_server_is_told_at_another,
     what_changes_elsewhere_is_not_told,
@@ -79,6 +80,26 @@ async fn an_attempt_is_watched(shop: Shop) {
     let seen = |event: Value| json!([event["status"], event["redirectUrl"].is_string(), event["order"]["status"]]);
     assert_eq!(seen(first), json!(["PENDING", true, "AWAITING_PAYMENT"]));
     assert_eq!(seen(told), json!(["SUCCEEDED", false, "PAID"]));
+}
+
+// rule T5: another session is paid, and the provider can't end this one
+async fn whoever_watches_an_attempt_is_told_that_nobody_is_sent_there_any_more(shop: Shop) {
+    let (order, given_up) = shop.open_attempt().await;
+    shop.hears(&News::that(&given_up, "failed")).await;
+    let open = shop.user("ada").attempts_to_pay(&order).await;
+    let watched = "paymentAttemptUpdated(attemptId: $id)";
+    let mut socket = shop.user("ada").watches(watched, &open.id, "status redirectUrl updatedAt").await;
+    let before = socket.event().await;
+
+    shop.moves_time_by(Duration::seconds(1));
+    shop.provider_will("cancel_session", "error_500").await;
+    shop.shopper_pays(&given_up).await;
+
+    let told = socket.event().await;
+    socket.heard_all().await;
+    assert_eq!(json!([before["status"], before["redirectUrl"].is_string()]), json!(["PENDING", true]));
+    assert_eq!(json!([told["status"], told["redirectUrl"]]), json!(["PENDING", null]));
+    assert!(told["updatedAt"].as_str() > before["updatedAt"].as_str(), "{before} became {told}");
 }
 
 async fn a_payment_is_watched(shop: Shop) {

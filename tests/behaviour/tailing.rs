@@ -11,7 +11,12 @@ use crate::support::{
     run,
 };
 
-on_each_database![changes_that_can_not_be_read_end_all_subscriptions, old_changes_are_removed];
+on_each_database![
+    changes_that_can_not_be_read_end_all_subscriptions,
+    changes_that_are_gone_end_all_subscriptions,
+    old_changes_are_removed,
+    a_server_goes_on_when_what_it_saw_last_is_removed_for_its_age,
+];
 
 /// Every connection to this database but the one that asks.
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity
@@ -36,6 +41,9 @@ fn a_stream_goes_on_without_a_gap_when_connections_to_the_database_are_killed() 
         }
 
         socket.heard_all().await;
+        // What is told does not show it: the server looks by itself every second.
+        let listening = "pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        eventually("it listens again", async || (shop.count(listening).await == 1).then_some(())).await;
     });
 }
 
@@ -88,6 +96,115 @@ async fn changes_that_can_not_be_read_end_all_subscriptions(shop: Shop) {
     again.event().await;
     shop.checkout().cancels(&order).await;
     assert_eq!(again.event().await["status"], "CANCELLED");
+}
+
+#[test]
+fn whoever_waits_for_a_turn_to_be_told_is_told_in_time_that_it_can_not_be() {
+    run(Engine::Postgres, async |shop| {
+        let order = shop.adas_order().await;
+        let mut socket = shop.user("ada").listens().await;
+        let document = "subscription($id: ID!) { orderUpdated(orderId: $id) { payments { id } } }";
+        for id in 1..=20 {
+            socket.subscribes(&id.to_string(), document, json!({ "id": order })).await;
+        }
+        for _ in 1..=20 {
+            assert!(matches!(socket.hears().await, Heard::Message(told) if told["type"] == "next"));
+        }
+
+        // The change can be read, and what it is shown with can't: two at once find out, after 8 s.
+        let holder = shop.another_look().await;
+        holder.run("BEGIN; LOCK TABLE payment IN ACCESS EXCLUSIVE MODE").await;
+        shop.database().await.changes(&order, 1).await;
+        let (begun, mut told) = (Instant::now(), vec![]);
+        while told.len() < 20 {
+            match socket.hears_within(Duration::from_secs(60)).await {
+                Some(Heard::Message(message)) if message["type"] == "next" => {
+                    told.push(message["payload"]["errors"][0]["extensions"]["code"].clone());
+                }
+                other => assert!(matches!(other, Some(Heard::Message(_))), "{other:?}"),
+            }
+        }
+        let took = begun.elapsed();
+        holder.run("ROLLBACK").await;
+
+        assert_eq!(told, ["UNAVAILABLE"; 20]);
+        assert!(took < Duration::from_secs(45), "{took:?}");
+    });
+}
+
+/// As in a database that takes over and had not come as far: what was told of an order is gone, and its ids will be given out again.
+async fn loses_the_last(shop: &Shop, changes: usize) {
+    let newest = format!("id > (SELECT max(id) FROM outbox) - {changes}");
+    let (begin, again) = match shop.engine() {
+        Engine::Sqlite => {
+            ("BEGIN IMMEDIATE", "UPDATE sqlite_sequence SET seq = (SELECT max(id) FROM outbox) WHERE name = 'outbox'")
+        }
+        Engine::Postgres => {
+            ("BEGIN", "SELECT setval(pg_get_serial_sequence('outbox', 'id'), (SELECT max(id) FROM outbox))")
+        }
+    };
+    let orders = format!("UPDATE orders SET version = version - {changes}");
+    shop.database().await.run(&format!("{begin}; DELETE FROM outbox WHERE {newest}; {orders}; {again}; COMMIT")).await;
+}
+
+async fn changes_that_are_gone_end_all_subscriptions(shop: Shop) {
+    let order = shop.adas_order().await;
+    let mut socket = shop.user("ada").watches_order(&order, "version").await;
+    socket.event().await;
+    shop.database().await.changes(&order, 3).await;
+    for version in 2..=4 {
+        assert!(socket.event().await["version"].as_i64() >= Some(version));
+    }
+
+    loses_the_last(&shop, 2).await;
+    shop.database().await.changes(&order, 1).await;
+
+    assert_eq!(socket.ends().await, "UNAVAILABLE");
+    let mut again = shop.user("ada").watches_order(&order, "version").await;
+    assert_eq!(again.event().await["version"], 3);
+    shop.database().await.changes(&order, 1).await;
+    assert_eq!(again.event().await["version"], 4);
+}
+
+#[test]
+fn changes_that_were_gone_when_connections_came_back_end_all_subscriptions() {
+    run(Engine::Postgres, async |shop| {
+        let mall = Mall::<1>::open(&shop).await;
+        let [shop] = &mall.shops;
+        let [order, other] = [shop.adas_order().await, shop.adas_order().await];
+        let mut socket = shop.user("ada").watches_order(&order, "version").await;
+        socket.event().await;
+        let database = shop.database().await;
+        database.changes(&order, 2).await;
+        for _ in 0..2 {
+            socket.event().await;
+        }
+
+        database.run("BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await;
+        database.number(KILL).await;
+        database.run("DELETE FROM outbox WHERE id > (SELECT max(id) FROM outbox) - 2").await;
+        database.run("SELECT setval(pg_get_serial_sequence('outbox', 'id'), (SELECT max(id) FROM outbox))").await;
+        database.run("COMMIT").await;
+        // As many as were lost, and more: by its id the newest one comes after what was told.
+        database.changes(&other, 5).await;
+
+        assert_eq!(socket.ends().await, "UNAVAILABLE");
+    });
+}
+
+async fn a_server_goes_on_when_what_it_saw_last_is_removed_for_its_age(shop: Shop) {
+    let order = shop.adas_order().await;
+    let old = "UPDATE outbox SET created_at = '2020-01-01 00:00:00.000000+00:00'";
+    shop.database().await.run(old).await;
+    let mut socket = shop.user("ada").watches_order(&order, "version").await;
+    socket.event().await;
+
+    let second = shop.second(&[]).await;
+    eventually("it is removed", async || (shop.count("outbox").await == 0).then_some(())).await;
+    shop.database().await.changes(&order, 1).await;
+
+    assert_eq!(socket.event().await["version"], 2);
+    second.stop().await;
 }
 
 async fn old_changes_are_removed(shop: Shop) {

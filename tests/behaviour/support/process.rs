@@ -52,7 +52,17 @@ impl Process {
     }
 
     /// The same; gives its log where it ends or takes longer than so long before it listens.
-    pub fn dared(mut command: Command, patience: Duration) -> Result<Self, String> {
+    pub fn dared(command: Command, patience: Duration) -> Result<Self, String> {
+        let (mut process, told) = Self::begun(command);
+        match told.recv_timeout(patience) {
+            Ok(url) => process.url = url,
+            Err(_) => return Err(process.log()),
+        }
+        Ok(process)
+    }
+
+    /// Starts the program as it is told to, and waits for nothing; whoever is given too is told where it listens.
+    pub fn begun(mut command: Command) -> (Self, mpsc::Receiver<String>) {
         let log = setting().directory.join(fresh("process-"));
         let file = File::create(&log).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the program starts");
@@ -66,12 +76,7 @@ impl Process {
                 }
             }
         });
-        let mut process = Self { child, log, url: String::new() };
-        match told.recv_timeout(patience) {
-            Ok(url) => process.url = url,
-            Err(_) => return Err(process.log()),
-        }
-        Ok(process)
+        (Self { child, log, url: String::new() }, told)
     }
 
     /// What it has logged so far.

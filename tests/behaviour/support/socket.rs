@@ -113,15 +113,19 @@ impl Socket {
         self.hears_within(PATIENCE).await.expect("something is heard")
     }
 
-    /// What comes next, if it comes soon.
+    /// What comes next, if it comes soon. A ping is no reason to wait longer.
     pub async fn hears_within(&mut self, patience: Duration) -> Option<Heard> {
+        timeout(patience, self.hears_at_last()).await.ok()
+    }
+
+    async fn hears_at_last(&mut self) -> Heard {
         loop {
-            return Some(match timeout(patience, self.stream.next()).await.ok()? {
+            return match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => Heard::Message(serde_json::from_str(&text).expect("JSON")),
                 Some(Ok(Message::Close(Some(frame)))) => Heard::Closed(frame.code.into(), frame.reason.to_string()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 Some(Ok(Message::Close(None) | Message::Binary(_) | Message::Frame(_)) | Err(_)) | None => Heard::Lost,
-            });
+            };
         }
     }
 
