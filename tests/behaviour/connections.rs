@@ -1,6 +1,6 @@
 //! Connections to the database: how few are enough, what becomes of those that clients leave, and what is told when none is free.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Actor, Engine, News, Payment, Shop, code, euros, eventually, outcome, outcome_of, run, track::all_powerful,
+    Actor, Engine, News, Payment, Shop, code, euros, eventually, outcome, outcome_of, run, say, track::all_powerful,
 };
 
 on_each_database![one_connection_is_enough_for_every_verb, a_thousand_clients_that_hang_up_leave_nothing_half_done];
@@ -207,6 +207,18 @@ fn what_a_client_asked_for_ends_when_it_hangs_up() {
     });
 }
 
+/// How soon it is told that all is well, at the best of several times: the machine may be busy with something else.
+async fn quickest(shop: &Shop, path: &str) -> Duration {
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let answer = shop.client().get(shop.url(path)).send().await.expect("it answers");
+        assert_eq!(answer.status(), 200, "{path}");
+        quickest = quickest.min(begun.elapsed());
+    }
+    quickest
+}
+
 // F8
 #[test]
 fn who_finds_no_connection_is_told_so_and_does_not_stand_in_line() {
@@ -216,6 +228,7 @@ fn who_finds_no_connection_is_told_so_and_does_not_stand_in_line() {
         let holder = shop.another_look().await;
         holder.run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
         let mut clients = JoinSet::new();
+        let begun = Instant::now();
         for _ in 0..200 {
             clients.spawn(looks(five.user("ada"), order.clone()));
         }
@@ -223,18 +236,21 @@ fn who_finds_no_connection_is_told_so_and_does_not_stand_in_line() {
         let look = shop.database().await;
         eventually("all connections wait", async || (look.number(AT_WORK).await == 5).then_some(())).await;
 
-        let alive = five.client().get(five.url("/healthz")).send().await.expect("it lives");
-        let ready = five.client().get(five.url("/readyz")).send().await.expect("it says");
+        let health = [quickest(&five, "/healthz").await, quickest(&five, "/readyz").await];
         let mut told = vec![];
         for _ in 0..195 {
             told.push(clients.join_next().await.expect("a client").expect("an answer"));
         }
+        let after = begun.elapsed();
         holder.run("ROLLBACK").await;
 
         // Nobody stood in line for a connection that became free.
         assert_eq!(told, ["UNAVAILABLE"; 195]);
+        say(&format!("195 of 200 found no connection, and were told so within {after:?}; health within {health:?}"));
+        // Two seconds, and what it takes to hear and to answer two hundred.
+        assert!(after < Duration::from_secs(5), "they were told after {after:?}");
         // It is busy, and not without its database.
-        assert_eq!([alive.status().as_u16(), ready.status().as_u16()], [200, 200]);
+        assert!(health.iter().all(|time| *time < Duration::from_millis(50)), "{health:?}");
         // On a busy machine these too have waited too long, for the rows.
         assert!(clients.join_all().await.iter().all(|word| word == "ok" || word == "UNAVAILABLE"));
         assert_eq!(looks(five.user("ada"), order).await, "ok");

@@ -1,6 +1,14 @@
 //! What a database has to promise before a server writes anything into it.
 
-use crate::support::{process, setting};
+use std::time::Duration;
+
+use crate::support::{
+    process::{Process, orderpay},
+    setting,
+};
+
+/// Longer than a server takes to find out.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 // F12
 #[test]
@@ -9,10 +17,9 @@ fn a_sqlite_that_may_lose_commits_is_not_served_from() {
     let file = setting().directory.join("promises-nothing.db");
     let url = format!("sqlite://{}?mode=rwc&vfs=unix-none", file.display());
 
-    let ended = process::run(&["--database-url", &url, "--listen=127.0.0.1:0", "serve"]);
+    let served = Process::dared(orderpay(&["--database-url", &url, "--listen=127.0.0.1:0", "serve"]), PATIENCE);
 
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(!ended.status.success());
+    let told = served.err().expect("it does not come to listen");
     assert!(told.contains("ORDERPAY_DATABASE_URL can't be opened"), "{told}");
     assert!(told.contains("journal_mode = delete"), "{told}");
 }

@@ -1,8 +1,9 @@
 //! News of sessions: money is taken in once, whatever the order in which news arrives.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::support::{News, Shop, code};
+use crate::support::{Attempt, News, Shop, code};
 
 on_each_database![
     a_paid_session_pays_the_order,
@@ -18,7 +19,7 @@ on_each_database![
     a_report_of_the_same_event_changes_nothing,
     a_report_of_an_unknown_session_is_a_problem,
     news_of_an_unknown_session_waits_for_it,
-    pairs_of_news_end_alike_in_either_order,
+    pairs_of_news_end_alike_in_either_order_and_at_once,
 ];
 
 // rules T4, O6, S2, S7
@@ -211,19 +212,43 @@ async fn news_of_an_unknown_session_waits_for_it(shop: Shop) {
     assert_eq!(shop.count("provider_event WHERE state = 'PARKED'").await, 0);
 }
 
-/// Where an attempt stands after news of these kinds, with all that was booked for it.
+/// News of this kind.
+fn news_that(attempt: &Attempt, kind: &'static str) -> News {
+    match kind {
+        "too little" => News::that(attempt, "succeeded").received(2989, "EUR"),
+        "other currency" => News::that(attempt, "succeeded").received(2990, "USD"),
+        status => News::that(attempt, status),
+    }
+}
+
+/// Where an attempt stands after news of these kinds, one after the other, with all that was booked for it.
 async fn end_of(shop: &Shop, told: [&'static str; 2]) -> Value {
+    forgets_bookings(shop).await;
     let (order, attempt) = shop.open_attempt().await;
     for kind in told {
-        shop.hears(&match kind {
-            "too little" => News::that(&attempt, "succeeded").received(2989, "EUR"),
-            "other currency" => News::that(&attempt, "succeeded").received(2990, "USD"),
-            status => News::that(&attempt, status),
-        })
-        .await;
+        shop.hears(&news_that(&attempt, kind)).await;
     }
+    came_to(shop, &order).await
+}
+
+/// The same, where five copies of each come at once.
+async fn end_of_both_at_once(shop: &Shop, told: [&'static str; 2]) -> Value {
+    forgets_bookings(shop).await;
+    let (order, attempt) = shop.open_attempt().await;
+    let both = told.map(|kind| news_that(&attempt, kind));
+    let mut telling = JoinSet::new();
+    for at in 0..10 {
+        let (shop, body) = (shop.clone(), both[at % 2].body());
+        // A provider comes again until it is acknowledged.
+        telling.spawn(async move { while shop.webhook(&body).await != 204 {} });
+    }
+    telling.join_all().await;
+    came_to(shop, &order).await
+}
+
+async fn came_to(shop: &Shop, order: &str) -> Value {
     let booked = [shop.count("payment_transaction").await, shop.count("order_snapshot").await];
-    let statuses = shop.statuses(&order).await;
+    let statuses = shop.statuses(order).await;
     json!([statuses, booked, shop.count("reconciliation_case").await])
 }
 
@@ -236,22 +261,24 @@ async fn forgets_bookings(shop: &Shop) {
     }
 }
 
-// rules T3, T6, W3
-async fn pairs_of_news_end_alike_in_either_order(shop: Shop) {
+// rules T3, T6, W3; test P11
+async fn pairs_of_news_end_alike_in_either_order_and_at_once(shop: Shop) {
     let kinds = ["processing", "succeeded", "failed", "cancelled", "expired", "too little", "other currency"];
     let ends_without_money = ["failed", "cancelled", "expired"];
     for (at, one) in kinds.into_iter().enumerate() {
-        for other in &kinds[at + 1..] {
-            forgets_bookings(&shop).await;
+        for other in kinds[at + 1..].iter().copied() {
             let forth = end_of(&shop, [one, other]).await;
-            forgets_bookings(&shop).await;
-            let back = end_of(&shop, [other, one]).await;
-            if ends_without_money.contains(&one) && ends_without_money.contains(other) {
+            let others = [end_of(&shop, [other, one]).await, end_of_both_at_once(&shop, [one, other]).await];
+            if ends_without_money.contains(&one) && ends_without_money.contains(&other) {
                 // Two ends without money: the first that was told stays, and nothing else differs.
                 let but_the_word = |end: &Value| json!([end[0][0], end[0][2], end[1], end[2]]);
-                assert_eq!(but_the_word(&forth), but_the_word(&back), "{one}, {other}");
+                assert_eq!(
+                    others.each_ref().map(but_the_word),
+                    [(); 2].map(|()| but_the_word(&forth)),
+                    "{one}, {other}"
+                );
             } else {
-                assert_eq!(forth, back, "{one}, {other}");
+                assert_eq!(others, [forth.clone(), forth], "{one}, {other}");
             }
         }
     }

@@ -1,15 +1,22 @@
 //! What becomes of money when the provider falls silent, is late, or says something else than was asked: it moves once, and what is not known is
 //! not given out again.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::support::{Actor, Payment, Shop, code, environment, eventually, outcome_of, sums};
+use crate::support::{
+    Actor, Payment, Shop, code, environment, eventually, outcome_of,
+    proxy::{Proxy, Weather, address_of},
+    sums,
+};
 
 on_each_database![
     a_lost_answer_is_found_out_under_the_same_key,
     a_lost_request_is_sent_once_more_under_the_same_reference,
     a_server_error_is_no_answer,
     a_late_answer_is_found_out_under_the_same_key,
+    a_provider_that_hangs_is_waited_for_six_seconds_and_its_payment_is_free_again,
     what_is_unanswered_is_reserved,
     a_lost_answer_to_a_refund_is_found_out,
     whatever_comes_next_settles_what_is_unanswered_first,
@@ -72,6 +79,24 @@ async fn a_late_answer_is_found_out_under_the_same_key(shop: Shop) {
         ends_well(&hasty, &hasty.checkout(), "tok_slow", mutation).await;
     }
     hasty.stop().await;
+}
+
+// rules P8, K1; test P9
+async fn a_provider_that_hangs_is_waited_for_six_seconds_and_its_payment_is_free_again(shop: Shop) {
+    let network = Proxy::to(address_of(&shop.url(""))).await;
+    let there = shop.second(&["--sandbox-url", &format!("http://{}/sandbox", network.address)]).await;
+    let payment = shop.payment("tok_ok").await;
+    network.turns(Weather::AnswersLost);
+
+    let begun = Instant::now();
+    let unknown = there.checkout().authorizes(&payment, "29.90").await;
+    let after = begun.elapsed();
+
+    assert_eq!(outcome_of(&unknown), "UNKNOWN 29.90 OUTCOME_UNKNOWN");
+    assert!(after < Duration::from_millis(6500), "it was told after {after:?}");
+    assert_eq!(shop.count("payment_lock WHERE token_hash IS NOT NULL").await, 0);
+    assert_eq!(shop.moved().await, ["authorize 2990"]);
+    there.stop().await;
 }
 
 /// A payment of whose 29.90 so much was asked for, and the answer did not come.

@@ -16,6 +16,10 @@ use crate::support::{
 
 /// Nobody is there: what the provider has to tell is told by the test, when it is time.
 const NOBODY: &str = "--public-url=http://127.0.0.1:9";
+/// Whoever has one and waits for a second one waits for itself (test L16).
+const ONE_CONNECTION: &str = "--database-connections=1";
+/// What such a wait ends with.
+const NO_CONNECTION: &str = "Failed to acquire connection";
 /// Where old changes are removed, now and then.
 const BY_ITSELF: &str = "src/service/outbox.rs";
 /// How long it may take to die, where it does.
@@ -35,7 +39,8 @@ impl Victim {
     /// A server on the shop's database that dies at this moment, or lives.
     pub fn start(shop: &Shop, settings: &[&str], dies_at: Option<&Moment>) -> Self {
         let log = setting().directory.join(fresh("points-"));
-        let mut command = to_serve(shop.database_url(), &shop.url("/sandbox"), &[&[NOBODY], settings].concat());
+        let mut command =
+            to_serve(shop.database_url(), &shop.url("/sandbox"), &[&[NOBODY, ONE_CONNECTION], settings].concat());
         command.env("ORDERPAY_CRASH_LOG", &log);
         if let Some(moment) = dies_at {
             command.env("ORDERPAY_CRASH_AT", moment.to_string());
@@ -83,10 +88,10 @@ impl Victim {
         }
     }
 
-    /// The faults of ours that it has logged.
+    /// The faults of ours that it has logged, and what had to wait for a connection in vain.
     pub fn errors(&self) -> Vec<String> {
-        let mut errors = self.process.errors();
-        errors.retain(|line| !line.contains("a person has to decide"));
-        errors
+        let log = self.process.log();
+        let is_fault = |line: &&str| line.contains("ERROR") && !line.contains("a person has to decide");
+        log.lines().filter(|line| is_fault(line) || line.contains(NO_CONNECTION)).map(str::to_owned).collect()
     }
 }
