@@ -19,6 +19,8 @@ use crate::{
 
 /// How long it waits after it found nothing.
 const TICK: Duration = Duration::from_secs(1);
+/// How long it leaves alone what it could not see to: what is not claimed would be found again at once.
+const REST: Duration = Duration::from_secs(5);
 /// How long it waits after it found something: there may be more.
 const BREATH: Duration = Duration::from_millis(50);
 /// So many things are seen to at once: a provider that does not answer keeps no more of them waiting.
@@ -41,7 +43,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken, tasks: TaskTracker) {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 if at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(due.clone()) {
                     pause = BREATH;
-                    tasks.spawn(see_to(Arc::clone(&app), due, Arc::clone(&at_work), place));
+                    let done = Done { at_work: Arc::clone(&at_work), due };
+                    tasks.spawn(see_to(Arc::clone(&app), done, place, stop.clone()));
                 }
             }
         }
@@ -53,11 +56,15 @@ pub async fn run(app: Arc<App>, stop: CancellationToken, tasks: TaskTracker) {
 }
 
 /// Sees to one thing. If that fails, or panics, it keeps no other from being seen to.
-async fn see_to(app: Arc<App>, due: Due, at_work: AtWork, place: OwnedSemaphorePermit) {
-    let _done = Done { at_work, due: due.clone(), _place: place };
-    let span = tracing::info_span!("reconcile", ?due);
-    if let Err(error) = reconcile::settle(&app, due).instrument(span).await {
+async fn see_to(app: Arc<App>, done: Done, place: OwnedSemaphorePermit, stop: CancellationToken) {
+    let span = tracing::info_span!("reconcile", due = ?done.due);
+    if let Err(error) = reconcile::settle(&app, done.due.clone()).instrument(span).await {
         tracing::warn!(?error, "it is tried again later");
+        drop(place);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(REST) => {}
+        }
     }
 }
 
@@ -65,7 +72,6 @@ async fn see_to(app: Arc<App>, due: Due, at_work: AtWork, place: OwnedSemaphoreP
 struct Done {
     at_work: AtWork,
     due: Due,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Done {

@@ -162,6 +162,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether the shopper can be sent to where it is paid: the way there is taken back from one that must not be.
+    pub fn can_be_paid(&self) -> bool {
+        self.redirect_url.is_some() || self.client_secret.is_some()
+    }
+
     pub fn amount(&self) -> Money {
         Money::new(self.amount_minor, self.currency)
     }

@@ -11,6 +11,7 @@ mod m20261121_000004_locks;
 mod m20261122_000005_checks;
 mod m20261122_000006_tokens;
 mod m20261122_000007_audit;
+mod m20261122_000008_news;
 
 pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_checks::Migration),
             Box::new(m20261122_000006_tokens::Migration),
             Box::new(m20261122_000007_audit::Migration),
+            Box::new(m20261122_000008_news::Migration),
         ]
     }
 }

@@ -97,6 +97,8 @@ pub enum About {
 #[derive(Clone, Debug)]
 pub struct SessionNews {
     pub external_id: String,
+    /// Ours, where the provider tells it: under which the session was opened.
+    pub reference: Option<String>,
     pub report: Report,
     pub amount: Money,
     pub failure: Option<Failure>,

@@ -125,7 +125,14 @@ pub(super) async fn record_within(
     if matches!(current.kind, Kind::ReverseAuthorize | Kind::Refund) {
         undo(row, &current, status, told, now).await?;
     }
+    let came_to_nothing = status == Status::Failed && reversal::is_closed(&payment, &order);
+    let held_for_nobody = came_to_nothing && reversal::let_go_of(row, &current, now).await?;
     let mut paid = false;
+    let is_kept = status == Status::Failed && current.kind == Kind::Refund;
+    if is_kept && order.status == order::Status::AwaitingPayment {
+        // What was on its way back may be what the order still wanted.
+        paid = follow(row, order.clone(), &current, told, now).await?;
+    }
     if status == Status::Succeeded && current.kind == Kind::Capture {
         release(row, &current, told, now).await?;
     }
@@ -133,7 +140,7 @@ pub(super) async fn record_within(
         make_active(row, &payment).await?;
         paid = follow(row, order, &current, told, now).await?;
     }
-    Ok(Recorded { paid, unwanted })
+    Ok(Recorded { paid, unwanted: unwanted || held_for_nobody })
 }
 
 /// Other money than was asked for is no success (rule P2): it is kept, and the amount stays reserved.
@@ -223,13 +230,6 @@ async fn undo(
     told: &Told,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let was_asked = told.answer.is_some() || told.is_written_off();
-    let step = match status {
-        Status::Succeeded => Undoing::Done,
-        Status::Failed if was_asked => Undoing::Failed,
-        Status::Failed => Undoing::NotAsked,
-        Status::Sent | Status::Pending | Status::Unknown => return Ok(()),
-    };
     if undoing.management_state != Some(ManagementState::ReversalTransaction) {
         let is_ours = undoing.source.as_deref() == Some(SERVER);
         return match is_ours && status == Status::Failed {
@@ -238,6 +238,13 @@ async fn undo(
         };
     }
     let original = by_id(row.tx, undoing.parent_id.ok_or_else(|| Error::missing(undoing.id))?).await?;
+    let was_asked = told.answer.is_some() || told.is_written_off();
+    let step = match status {
+        Status::Succeeded => Undoing::Done,
+        Status::Failed if was_asked || original.checks >= MOST_REFUSALS => Undoing::Failed,
+        Status::Failed => Undoing::NotAsked,
+        Status::Sent | Status::Pending | Status::Unknown => return Ok(()),
+    };
     // What gave back less has not undone it.
     let step =
         if step == Undoing::Done && undoing.amount_minor < original.amount_minor { Undoing::Failed } else { step };
@@ -249,6 +256,9 @@ async fn undo(
         _ => Ok(()),
     }
 }
+
+/// A provider that has not let itself be asked to undo something at so many checks is one that won't: then somebody has to look.
+const MOST_REFUSALS: i32 = 3;
 
 /// The source of what the server asks for of itself.
 pub(super) const SERVER: &str = "server";
@@ -270,25 +280,21 @@ pub(super) async fn clear_state(row: &LockedRow<'_>, of: &Model, now: DateTime<U
 }
 
 /// The rest of an authorization that a capture ended is held no more (rule P10): the ledger says so by a reversal of its own.
-async fn release(row: &LockedRow<'_>, capture: &Model, told: &Told, now: DateTime<Utc>) -> Result<(), Error> {
-    let Some(released) = told.released().filter(|released| released.minor() > 0) else { return Ok(()) };
-    let id = TransactionId::new(now);
+pub(super) async fn release(
+    row: &LockedRow<'_>,
+    capture: &Model,
+    told: &Told,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let Some(released) = told.released.filter(|released| released.minor() > 0) else { return Ok(()) };
     let let_go = Model {
-        id,
-        kind: Kind::ReverseAuthorize,
         status: Status::Succeeded,
-        management_state: None,
-        amount_minor: released.minor(),
-        reference: id.to_string(),
         provider_reference: told.answer.as_ref().map(|answer| answer.provider_reference.clone()),
         source: Some("provider".into()),
         source_entity_type: Some("CAPTURE".into()),
         source_entity_id: Some(capture.id.to_string()),
-        checks: 0,
-        next_check_at: None,
-        created_at: now,
         settled_at: Some(now),
-        ..capture.clone()
+        ..reversal::beside(capture, released, now)
     };
     audit::insert(row, let_go, now).await
 }
@@ -317,7 +323,7 @@ async fn follow(
     match order.status {
         order::Status::AwaitingPayment => match pay_if_covered(row.tx, order, None, now).await? {
             Payable::Paid(paid) => {
-                attempt::hide_open(row.tx, paid.id).await?;
+                attempt::hide_open(row.tx, paid.id, now).await?;
                 ask_if_too_much(row, &paid, current, told, now).await?;
                 Ok(true)
             }

@@ -15,8 +15,10 @@ use entity::{
     reconciliation,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, JoinType, QueryFilter,
-    QueryOrder, QuerySelect, RelationDef,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, JoinType, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, RelationDef,
+    sea_query::{Expr, ExprTrait},
 };
 use url::Url;
 
@@ -79,8 +81,8 @@ pub async fn attempt_to_pay_for_order(
         }
         match begun? {
             Begun::Done(done) => return Ok(done),
-            Begun::Start { attempt, resumed } => {
-                return Box::pin(session::open(app, &attempt, resumed, &key)).await;
+            Begun::Start { attempt, resumed, since } => {
+                return Box::pin(session::open(app, &attempt, resumed, since, &key)).await;
             }
             Begun::AskAfter(open) => {
                 Box::pin(session::ask_after(app, &open)).await?;
@@ -137,8 +139,8 @@ fn key(caller: &Caller, request: &AttemptToPay, idempotency_key: &str) -> Result
 enum Begun {
     /// This is all.
     Done(Attempted),
-    /// Written down, to be opened at the provider; `resumed` if it may have been sent before.
-    Start { attempt: Model, resumed: bool },
+    /// Written down, to be opened at the provider by whoever set out to at this time; `resumed` if it may have been sent before.
+    Start { attempt: Model, resumed: bool, since: DateTime<Utc> },
     /// This one would be given back: has anything happened to it that nobody told?
     AskAfter(Model),
     /// This one has to be ended first.
@@ -172,15 +174,19 @@ async fn begin(
         Err(Error::Problem(problem)) => return left.map(Begun::InTheWay).ok_or(problem.into()),
         Err(error) => return Err(error),
     };
-    let fits =
-        |open: &Model| open.amount() == due && open.provider == provider && open.cart_digest == order.cart_digest;
+    let fits = |open: &Model| {
+        open.amount() == due
+            && open.provider == provider
+            && open.cart_digest == order.cart_digest
+            && (open.status != Status::Pending || open.can_be_paid())
+    };
     match open_on(&tx, order.id).await? {
         Some(open) if !fits(&open) => Ok(Begun::InTheWay(open)),
         Some(open) if open.status == Status::Created => {
             touch(&tx, &open, now).await?;
             operation::note(&tx, key, came_to(&open)).await?;
             tx.commit().await?;
-            Ok(Begun::Start { attempt: open, resumed: true })
+            Ok(Begun::Start { attempt: open, resumed: true, since: now })
         }
         Some(open) if asked != Some(open.id) => Ok(Begun::AskAfter(open)),
         Some(open) => done(tx, key, now, open, None).await,
@@ -188,7 +194,7 @@ async fn begin(
             let attempt = write(&tx, &order, due, request, provider, now).await?;
             operation::note(&tx, key, came_to(&attempt)).await?;
             tx.commit().await?;
-            Ok(Begun::Start { attempt, resumed: false })
+            Ok(Begun::Start { attempt, resumed: false, since: now })
         }
     }
 }
@@ -355,7 +361,10 @@ async fn write(
 
 /// Takes back the way to whatever session is open on an order that must not be charged any more: whether or not it can be ended at the provider,
 /// nobody is sent there. Where it can't now, the reconciler goes on trying from its first pause.
-pub(super) async fn hide_open(tx: &WriteTransaction, order: OrderId) -> Result<(), DbErr> {
+///
+/// Whoever watches an attempt that had a way is told that it has none any more. One that was not opened yet has none, and keeps the time at which
+/// somebody last set out to open it.
+pub(super) async fn hide_open(tx: &WriteTransaction, order: OrderId, now: DateTime<Utc>) -> Result<(), DbErr> {
     let hidden = attempt::ActiveModel {
         redirect_url: Set(None),
         client_secret: Set(None),
@@ -363,8 +372,18 @@ pub(super) async fn hide_open(tx: &WriteTransaction, order: OrderId) -> Result<(
         next_check_at: Set(None),
         ..attempt::ActiveModel::default()
     };
-    let open = Entity::update_many().set(hidden).filter(Column::OrderId.eq(order));
-    open.filter(Column::Status.is_in(OPEN)).exec(tx).await.map(|_| ())
+    let had_a_way = Column::RedirectUrl.is_not_null().or(Column::ClientSecret.is_not_null());
+    let updated_at = Expr::case(had_a_way, now).finally(Expr::col(Column::UpdatedAt));
+    let open = Entity::update_many().set(hidden).col_expr(Column::UpdatedAt, updated_at.into());
+    let mut open = open.filter(Column::OrderId.eq(order)).filter(Column::Status.is_in(OPEN)).into_query();
+    let updated = tx.get_database_backend().build(open.returning_all());
+    let updated = Entity::find().from_raw_sql(updated).all(tx).await?;
+    let hidden = updated.iter().filter(|attempt| attempt.updated_at == now);
+    let changes: Vec<_> = hidden.map(|attempt| (Topic::PaymentAttempt, attempt.id.uuid())).collect();
+    match changes.as_slice() {
+        [] => Ok(()),
+        changes => outbox::tell(tx, order, now, changes).await,
+    }
 }
 
 /// The order's one open attempt (rule T2).
@@ -387,6 +406,11 @@ pub(super) async fn waits_for_decision(db: &impl ConnectionTrait, order: OrderId
 
 pub(super) async fn by_id(db: &impl ConnectionTrait, id: AttemptId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(db).await
+}
+
+/// The attempt whose session was asked for under this reference of ours.
+pub(super) async fn by_reference(db: &impl ConnectionTrait, reference: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::Reference.eq(reference)).one(db).await
 }
 
 /// The attempts with this id of a provider's session: one, unless two providers use the same ids.

@@ -12,8 +12,8 @@ use entity::{
     transaction,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 use uuid::Uuid;
 
@@ -88,11 +88,13 @@ pub(super) async fn open(tx: &WriteTransaction, question: Question, now: DateTim
     Ok(())
 }
 
-/// Opens it, unless the same was asked of this transaction before. What could not be given back is asked again once that was decided.
+/// Opens it, unless the same was asked of this transaction before and still is, or somebody has decided. What could not be given back is asked again
+/// once that was decided; so is what the provider's own word had settled.
 pub(super) async fn open_once(tx: &WriteTransaction, question: Question, now: DateTime<Utc>) -> Result<(), Error> {
     let asked = Entity::find()
         .filter(Column::TransactionId.eq(question.transaction))
         .filter(Column::Reason.eq(question.reason))
+        .filter(Column::State.eq(State::Open).or(Column::Resolution.ne(Resolution::Recheck)))
         .apply_if(question.reported, |query, reported| query.filter(Column::ReportedMinor.eq(reported.minor())))
         .apply_if(question.reported_status, |query, status| query.filter(Column::ReportedStatus.eq(status)))
         .apply_if((question.reason == Reason::FailedReversal).then_some(State::Open), of_state)

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{
+    attempt,
     audit::Actor,
     event::{ActiveModel, Column, Entity, Model, Report, State},
     id::AttemptId,
@@ -11,12 +12,14 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, TryInsertResult,
+    UpdateMany,
 };
 
 use super::{
     answer, attempt as attempts,
-    lease::LockedRow,
+    lease::{self, Errand, LockedRow},
     order::lock,
+    session,
     settle::{By, Effect, Settled, Told, end_what_must_not_be_paid, settled, subject, take_in, take_in_within},
     told::Told as Said,
 };
@@ -24,7 +27,7 @@ use crate::{
     app::App,
     auth::Audience,
     db::WriteTransaction,
-    error::Error,
+    error::{Error, Problem},
     provider::{About, Answer, Notice, SessionNews},
 };
 
@@ -204,14 +207,40 @@ pub(super) async fn take_in_again(app: &App, parked: &Model) -> Result<bool, Err
     let notice = provider.read_event(body.as_bytes());
     let notice = notice.map_err(|_| Error::Fault(format!("the kept event {} can't be read", parked.event_id)))?;
     match notice.about {
-        About::Session(news) => match unpark(app, &parked.provider, &news.external_id).await? {
-            Some(settled) => Box::pin(end_what_must_not_be_paid(app, &settled)).await.map(|()| true),
-            None => Ok(false),
-        },
+        About::Session(news) => {
+            let known = match unpark(app, &parked.provider, &news.external_id).await? {
+                Some(settled) => Some(settled),
+                None => look_up(app, &parked.provider, &news).await?,
+            };
+            match known {
+                Some(settled) => Box::pin(end_what_must_not_be_paid(app, &settled)).await.map(|()| true),
+                None => Ok(false),
+            }
+        }
         About::Transaction { reference, answer } => {
             Box::pin(take_in_answer(app, &parked.provider, &reference, answer, &parked.event_id, body)).await
         }
     }
+}
+
+/// Looks up a session that we do not know, under our own reference: its answer was lost, or it was opened when its attempt had been given up already.
+/// What was kept of it is taken in with it. `None` where it is of no attempt, or somebody else is at work on it.
+async fn look_up(app: &App, provider: &str, news: &SessionNews) -> Result<Option<Settled>, Error> {
+    let Some(reference) = &news.reference else { return Ok(None) };
+    let unheard_of = |attempt: &attempt::Model| attempt.provider == provider && attempt.external_id.is_none();
+    let Some(attempt) = attempts::by_reference(app.db.read(), reference).await?.filter(unheard_of) else {
+        return Ok(None);
+    };
+    let errand = Errand { by: Actor::SERVER, token: None, purpose: "look up a session" };
+    let lease = match lease::acquire(app, attempt.payment_id, &errand).await {
+        Err(Error::Problem(Problem::PaymentLocked { .. })) => return Ok(None),
+        lease => lease?,
+    };
+    let looked = lease::keep(app, &lease, session::look_up(app, &attempt)).await;
+    lease::leave(app, &lease).await;
+    looked?;
+    let found = attempts::with_order(app.db.read(), provider, &news.external_id).await?;
+    Ok(found.map(|(attempt, order)| settled(attempt, order, Effect::Changed)))
 }
 
 /// Notes how often an event was tried, and when it is tried next.
@@ -224,6 +253,13 @@ pub(super) async fn try_again_at(
     let values = ActiveModel { tries: Set(tries), next_try_at: Set(Some(at)), ..ActiveModel::default() };
     Entity::update_many().set(values).filter(is(parked)).filter(Column::State.eq(State::Parked)).exec(tx).await?;
     Ok(())
+}
+
+/// These events are tried again then.
+pub(super) fn put_off(parked: &[Model], until: DateTime<Utc>) -> UpdateMany<Entity> {
+    let values = ActiveModel { next_try_at: Set(Some(until)), ..ActiveModel::default() };
+    let these = parked.iter().fold(Condition::any(), |these, event| these.add(is(event)));
+    Entity::update_many().set(values).filter(these).filter(Column::State.eq(State::Parked))
 }
 
 fn event_row(

@@ -34,7 +34,7 @@ pub struct Key {
 }
 
 /// The mutations that go on after they have written something: a server may die in the middle of one.
-const RESUMABLE: [&str; 7] = [
+pub(super) const RESUMABLE: [&str; 7] = [
     "attemptToPayForOrder",
     "authorizePayment",
     "authorizeAndCapturePayment",

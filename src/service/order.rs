@@ -369,10 +369,10 @@ pub async fn process_order_to_paid(app: &App, caller: &Caller, id: Read<OrderId>
         Status::Cancelled => return Err(Problem::OrderCancelled.into()),
         Status::AwaitingPayment => {}
     }
-    let total = order.total();
-    match pay_if_covered(&tx, order, None, app.clock.now()).await? {
+    let (total, now) = (order.total(), app.clock.now());
+    match pay_if_covered(&tx, order, None, now).await? {
         Payable::Paid(paid) => {
-            attempt::hide_open(&tx, paid.id).await?;
+            attempt::hide_open(&tx, paid.id, now).await?;
             tx.commit().await?;
             Box::pin(session::end_leftover(app, paid.id)).await?;
             Ok(*paid)
@@ -394,9 +394,9 @@ pub(super) async fn pay_if_covered(
     attempt_id: Option<AttemptId>,
     now: DateTime<Utc>,
 ) -> Result<Payable, Error> {
-    let captured = payment::ledger(tx, order.id).await?.summary(order.total())?.captured;
-    if !captured.covers(order.total())? {
-        return Ok(Payable::NotCovered(captured));
+    let kept = payment::ledger(tx, order.id).await?.kept(order.total())?;
+    if !kept.covers(order.total())? {
+        return Ok(Payable::NotCovered(kept));
     }
     let paid = Model {
         status: next(&order, Event::Paid)?,

@@ -8,7 +8,7 @@ use entity::{
     order,
     payment::{Column, Entity, Model, Status},
     summary::{Entry, PaymentSummary, amount_due},
-    transaction,
+    transaction::{self, Kind, ManagementState},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QueryResult,
@@ -49,6 +49,18 @@ impl Ledger {
     /// The sum over all payments of the order that costs this much (rule S6).
     pub fn summary(&self, total: Money) -> Result<PaymentSummary, Error> {
         Ok(PaymentSummary::of(total, &self.all_entries())?)
+    }
+
+    /// What was captured and is not on its way back: a refund that is unanswered may have been carried out. It is what pays an order (rule O6).
+    pub fn kept(&self, total: Money) -> Result<Money, Error> {
+        let entries = self.all_entries();
+        let goes_back = |entry: &&Entry| {
+            entry.kind == Kind::Refund
+                && entry.status.is_unanswered()
+                && ManagementState::counts(entry.management_state)
+        };
+        let going_back = Money::sum(entries.iter().filter(goes_back).map(|entry| entry.amount), total.currency())?;
+        Ok(PaymentSummary::of(total, &entries)?.captured.minus(going_back)?)
     }
 
     /// What is still to be committed to (rule S7).
@@ -184,7 +196,7 @@ struct Row {
 impl FromQueryResult for Row {
     fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
         let payment = Model::from_query_result(row, prefix)?;
-        let kind: Option<transaction::Kind> = row.try_get(prefix, "t_kind")?;
+        let kind: Option<Kind> = row.try_get(prefix, "t_kind")?;
         let entry = match kind {
             // A payment without a transaction: the outer join has nothing beside it.
             None => None,

@@ -12,6 +12,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, 
 
 use super::{
     answer::{self, Recorded},
+    attempt,
     lease::{self, Errand, Lease},
     order, payment as payments, reversal, session,
     told::Told,
@@ -121,6 +122,9 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
     if !matches!(current.status, Status::Sent | Status::Unknown) {
         return Ok(Told::nothing());
     }
+    if is_undecided(&tx, payment, &current).await? {
+        return Ok(Told::nothing());
+    }
     let is_quiet = current.sent_at.unwrap_or(current.created_at) + app.patience() < now;
     if !is_wanted(&tx, &current).await? {
         return Ok(if is_quiet { Told::never_sent(current.sends) } else { Told::nothing() });
@@ -136,6 +140,11 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
     tx.commit().await?;
     let said = send(app, payment, &again, lease).await?;
     Ok(Told::by_call(said, is_quiet.then_some(sends)))
+}
+
+/// Whether it would charge an order on which there is money that nobody has decided about: to charge once more could be to charge twice.
+async fn is_undecided(tx: &WriteTransaction, payment: &payment::Model, transaction: &Model) -> Result<bool, Error> {
+    Ok(transaction.kind.charges() && attempt::waits_for_decision(tx, payment.order_id).await?)
 }
 
 /// Whether a charge that was never carried out is still to be.

@@ -3,25 +3,23 @@
 //! What a decision comes to is said by [`entity::reconciliation::step`]; here it is done, with the case closed in the same transaction. What is to be
 //! given back is sent after it.
 
+mod attempts;
+mod transactions;
+
 use chrono::{DateTime, Utc};
 use entity::{
-    attempt::{self, News},
+    attempt,
     id::{CaseId, TransactionId},
-    money::Money,
     order as orders, payment as payment_row,
     reconciliation::{Model, Reason, Resolution, State, Step, Subject, step},
-    share::rest,
-    summary::{Entry, PaymentSummary},
-    transaction::{self, Failure, Kind, ManagementState, Status, Undoing},
+    transaction,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::{
-    answer::{self, Recorded, set_state},
-    attempt as attempts, audit, case, intent,
+    answer::{self, Recorded},
+    attempt as attempt_rows, case, intent,
     lease::{self, Errand, HeldLock, Lease},
-    order, payment as payments, recovery, reversal, session, settle,
-    told::Told,
+    order, payment as payments, recovery, reversal, session,
 };
 use crate::{
     app::App,
@@ -42,6 +40,17 @@ pub struct Decision {
 struct Todo {
     recorded: Recorded,
     sends: Vec<TransactionId>,
+    /// Of this attempt nothing is to come any more, and there may be a session of it that nobody knows.
+    given_up: Option<attempt::Model>,
+}
+
+/// Where a decision is carried out.
+struct Scene<'a> {
+    held: &'a HeldLock<'a>,
+    case: &'a Model,
+    /// Whether a capture ends its authorization at this provider (rule P10).
+    captures_end_authorizations: bool,
+    now: DateTime<Utc>,
 }
 
 /// Carries out a decision. The same decision again gives the case as it is. Needs `payments:reconcile`.
@@ -97,7 +106,11 @@ async fn carry_out(
     } else {
         // Before anything else, so that an answer which settles the case by itself finds it decided.
         case::resolve(&tx, &case, caller, decision.resolution, &decision.evidence, now).await?;
-        todo = Box::pin(subject.takes(step, &held, order, &case, now)).await?;
+        let provider = app.providers.named(&payment.provider);
+        let captures_end_authorizations =
+            provider.is_some_and(|provider| provider.capabilities().partial_capture_ends_authorization);
+        let scene = Scene { held: &held, case: &case, captures_end_authorizations, now };
+        todo = Box::pin(subject.takes(step, &scene, order)).await?;
         intent::touch(&tx, payment, now).await?;
     }
     tx.commit().await?;
@@ -108,6 +121,11 @@ async fn carry_out(
 async fn finish(app: &App, payment: &payment_row::Model, todo: Todo, lease: &Lease) -> Result<(), Error> {
     if todo.recorded.paid {
         lease::keep(app, lease, session::end_leftover(app, payment.order_id)).await?;
+    }
+    if let Some(attempt) = todo.given_up
+        && let Err(error) = lease::keep(app, lease, session::ask_again(app, &attempt)).await
+    {
+        tracing::warn!(attempt = %attempt.id, ?error, "whether a session was opened for it can't be found out now");
     }
     for id in todo.sends {
         reversal::send(app, payment, id, lease).await?;
@@ -137,9 +155,9 @@ async fn ask(app: &App, payment: &payment_row::Model, id: CaseId, lease: &Lease)
         return Ok(agrees && (is_about_the_amount || case.reported_status != Some(row.status)));
     }
     let id = case.attempt_id.ok_or_else(|| Error::Fault(format!("{} is about nothing", case.id)))?;
-    let before = attempts::by_id(app.db.read(), id).await?.ok_or(Error::missing(id))?;
+    let before = attempt_rows::by_id(app.db.read(), id).await?.ok_or(Error::missing(id))?;
     lease::keep(app, lease, session::ask_again(app, &before)).await?;
-    let after = attempts::by_id(app.db.read(), id).await?.ok_or(Error::missing(id))?;
+    let after = attempt_rows::by_id(app.db.read(), id).await?.ok_or(Error::missing(id))?;
     Ok(after.status == attempt::Status::Succeeded && before.status != after.status)
 }
 
@@ -157,7 +175,7 @@ impl Booked {
             return Ok(Self::Transaction(Box::new(row), ledger));
         }
         let id = case.attempt_id.ok_or_else(|| Error::Fault(format!("{} is about nothing", case.id)))?;
-        let row = attempts::by_id(held.tx(), id).await?.ok_or(Error::missing(id))?;
+        let row = attempt_rows::by_id(held.tx(), id).await?.ok_or(Error::missing(id))?;
         Ok(Self::Attempt(Box::new(row)))
     }
 
@@ -170,258 +188,10 @@ impl Booked {
         }
     }
 
-    async fn takes(
-        self,
-        step: Step,
-        held: &HeldLock<'_>,
-        order: orders::Model,
-        case: &Model,
-        now: DateTime<Utc>,
-    ) -> Result<Todo, Error> {
+    async fn takes(self, step: Step, scene: &Scene<'_>, order: orders::Model) -> Result<Todo, Error> {
         match self {
-            Self::Attempt(row) => decide_attempt(step, held, &row, order, case, now).await,
-            Self::Transaction(row, ledger) => decide_transaction(step, held, *row, &ledger, order, case, now).await,
+            Self::Attempt(row) => attempts::decide(step, scene, *row, order).await,
+            Self::Transaction(row, ledger) => transactions::decide(step, scene, *row, &ledger, order).await,
         }
-    }
-}
-
-// ── a session's money ──
-
-async fn decide_attempt(
-    step: Step,
-    held: &HeldLock<'_>,
-    attempt: &attempt::Model,
-    order: orders::Model,
-    case: &Model,
-    now: DateTime<Utc>,
-) -> Result<Todo, Error> {
-    let row = held.row();
-    let reported = case.reported().unwrap_or(attempt.amount());
-    if matches!(step, Step::TakeIn | Step::TakeInUnwanted) && settle::booked_of(held.tx(), attempt).await?.is_some() {
-        let why = "can't be that: money of this attempt is in the books already; settle the rest at the provider, and WRITE_OFF";
-        return Err(Problem::invalid("resolution", why).into());
-    }
-    match step {
-        Step::TakeIn => {
-            make_room(held, reported).await?;
-            let was_open = order.status == orders::Status::AwaitingPayment;
-            let id = order.id;
-            settle::accept(row, attempt, order, reported, now).await?;
-            let after = order::by_id(held.tx(), id).await?.ok_or(Error::missing(id))?;
-            let paid = was_open && after.status == orders::Status::Paid;
-            Ok(Todo { recorded: Recorded { paid, unwanted: false }, sends: vec![] })
-        }
-        Step::TakeInUnwanted => {
-            settle::book(row, attempt, reported, Some(ManagementState::RequiresReversal), now).await?;
-            if let Some(to) = attempt.status.on(News::MoneyRefused) {
-                settle::advance(row, attempt, to, None, now).await?;
-            }
-            archive(held).await?;
-            Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] })
-        }
-        Step::GiveUp => {
-            if let Some(failed) = attempt.status.on(News::Failed) {
-                let message = "Somebody decided that nothing came of it.".to_owned();
-                let failure = Failure { code: "written_off".into(), message, decline: None };
-                settle::advance(row, attempt, failed, Some(&failure), now).await?;
-            } else {
-                archive(held).await?;
-            }
-            Ok(Todo::default())
-        }
-        Step::Leave | Step::Ask | Step::GiveBack | Step::ReverseAgain | Step::Reversed => Ok(Todo::default()),
-    }
-}
-
-/// A payment is at least as much as was taken for it.
-async fn make_room(held: &HeldLock<'_>, taken: Money) -> Result<(), Error> {
-    let payment = payments::by_id(held.tx(), held.payment_id()).await?;
-    if payment.amount().covers(taken)? {
-        return Ok(());
-    }
-    change_payment(held, payment_row::Column::AmountMinor, Expr::value(taken.minor())).await
-}
-
-/// Nothing counts on it towards its order any more.
-async fn archive(held: &HeldLock<'_>) -> Result<(), Error> {
-    change_payment(held, payment_row::Column::Status, Expr::value(payment_row::Status::Archived)).await
-}
-
-async fn change_payment(held: &HeldLock<'_>, column: payment_row::Column, value: Expr) -> Result<(), Error> {
-    let change = payment_row::Entity::update_many().col_expr(column, value);
-    change.filter(payment_row::Column::Id.eq(held.payment_id())).exec(held.tx()).await?;
-    Ok(())
-}
-
-// ── a transaction ──
-
-async fn decide_transaction(
-    step: Step,
-    held: &HeldLock<'_>,
-    row: transaction::Model,
-    ledger: &[transaction::Model],
-    order: orders::Model,
-    case: &Model,
-    now: DateTime<Utc>,
-) -> Result<Todo, Error> {
-    let locked = held.row();
-    let reported = case.reported().filter(|_| case.reason != Reason::OutcomeUnknown).unwrap_or(row.amount());
-    match step {
-        Step::TakeIn => {
-            check_room(held, &row, ledger, reported).await?;
-            count_parent(held, &row, ledger, now).await?;
-            let open = reopen(held, row, reported, now).await?;
-            let told = Told::decided(true, &open);
-            let recorded = answer::record_within(locked, order, open, &told, now).await?;
-            Ok(Todo { recorded, sends: vec![] })
-        }
-        Step::TakeInUnwanted if row.kind == Kind::Capture => {
-            // What was captured is not held any more, whether or not it is given back (rule S4).
-            check_room(held, &row, ledger, reported).await?;
-            count_parent(held, &row, ledger, now).await?;
-            let open = reopen(held, row, reported, now).await?;
-            let told = Told::decided(true, &open);
-            answer::write(locked, &open, Status::Succeeded, false, &told, now).await?;
-            let sent = reversal::write(held, &open, reported, None, now).await?;
-            Ok(Todo { recorded: Recorded::default(), sends: vec![sent] })
-        }
-        Step::TakeInUnwanted => {
-            let open = reopen(held, row, reported, now).await?;
-            let told = Told::decided(true, &open);
-            answer::write(locked, &open, Status::Succeeded, true, &told, now).await?;
-            Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] })
-        }
-        Step::GiveUp => {
-            check_unused(&row, ledger, &order)?;
-            let amount = row.amount();
-            let open = reopen(held, row, amount, now).await?;
-            let told = Told::decided(false, &open);
-            let recorded = answer::record_within(locked, order, open, &told, now).await?;
-            Ok(Todo { recorded, sends: vec![] })
-        }
-        Step::GiveBack => {
-            let sent = reversal::give_back(held, &row, ledger, now).await?;
-            let unwanted = sent.is_none();
-            Ok(Todo { recorded: Recorded { paid: false, unwanted }, sends: sent.into_iter().collect() })
-        }
-        Step::ReverseAgain => reverse_again(held, &row, ledger, now).await,
-        Step::Reversed if row.management_state.is_none() && row.status == Status::Failed => {
-            let amount = row.amount();
-            check_room(held, &row, ledger, amount).await?;
-            let open = reopen(held, row, amount, now).await?;
-            let told = Told::decided(true, &open);
-            let recorded = answer::record_within(locked, order, open, &told, now).await?;
-            Ok(Todo { recorded, sends: vec![] })
-        }
-        Step::Reversed => {
-            if let Some(state) = ManagementState::on(row.management_state, Undoing::ByHand) {
-                set_state(locked, &row, state, now).await?;
-            }
-            Ok(Todo::default())
-        }
-        Step::Leave | Step::Ask => Ok(Todo::default()),
-    }
-}
-
-/// What comes into the books late must fit into them: somebody may have used the room (rule P4).
-async fn check_room(
-    held: &HeldLock<'_>,
-    row: &transaction::Model,
-    ledger: &[transaction::Model],
-    amount: Money,
-) -> Result<(), Error> {
-    let others: Vec<transaction::Model> = ledger.iter().filter(|other| other.id != row.id).cloned().collect();
-    let available = match ledger.iter().find(|other| Some(other.id) == row.parent_id) {
-        Some(parent) => rest(parent, &others)?,
-        None if row.kind == Kind::DetachedCredit => return Ok(()),
-        None => {
-            let payment = payments::by_id(held.tx(), held.payment_id()).await?;
-            let entries: Vec<Entry> = others.iter().map(transaction::Model::entry).collect();
-            PaymentSummary::of(payment.amount(), &entries)?.available_for_authorize
-        }
-    };
-    match available.covers(amount)? {
-        true => Ok(()),
-        false => Err(Problem::AmountExceedsAvailable { requested: amount, available }.into()),
-    }
-}
-
-/// An authorization of which something turns out to be captured counts: it could not be given back, or not yet.
-async fn count_parent(
-    held: &HeldLock<'_>,
-    row: &transaction::Model,
-    ledger: &[transaction::Model],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let Some(parent) = ledger.iter().find(|other| Some(other.id) == row.parent_id) else { return Ok(()) };
-    match parent.management_state {
-        Some(ManagementState::RequiresReversal | ManagementState::FailedReversal) => {
-            answer::clear_state(held.row(), parent, now).await
-        }
-        state if ManagementState::counts(state) => Ok(()),
-        _ => {
-            let why = "can't be that: what it acts on is given back, or about to be; settle it at the provider, and WRITE_OFF";
-            Err(Problem::invalid("resolution", why).into())
-        }
-    }
-}
-
-/// What something was built on can't be taken out of the books.
-fn check_unused(row: &transaction::Model, ledger: &[transaction::Model], order: &orders::Model) -> Result<(), Error> {
-    let is_used = row.status == Status::Succeeded
-        && (rest(row, ledger)? != row.amount() || (row.kind.captures() && order.status == orders::Status::Paid));
-    match is_used {
-        false => Ok(()),
-        true => Err(Problem::invalid(
-            "resolution",
-            "can't be that: the order was paid with it, or part of it was used; WRITE_OFF",
-        )
-        .into()),
-    }
-}
-
-/// Makes a transaction one whose outcome is open: a person's decision is the one thing that may change a last word (rules P2, R3).
-async fn reopen(
-    held: &HeldLock<'_>,
-    row: transaction::Model,
-    amount: Money,
-    now: DateTime<Utc>,
-) -> Result<transaction::Model, Error> {
-    if row.status.is_unanswered() && row.amount() == amount {
-        return Ok(row);
-    }
-    let values = transaction::ActiveModel {
-        status: Set(Status::Unknown),
-        amount_minor: Set(amount.minor()),
-        settled_at: Set(None),
-        failure_code: Set(None),
-        failure_message: Set(None),
-        decline: Set(None),
-        ..transaction::ActiveModel::default()
-    };
-    audit::change(held.row(), &row, values, now).await?;
-    answer::by_id(held.tx(), row.id).await
-}
-
-/// Tries once more to undo what could not be undone: a mark is set anew, or the same is asked for again where a rest was to be given back.
-async fn reverse_again(
-    held: &HeldLock<'_>,
-    row: &transaction::Model,
-    ledger: &[transaction::Model],
-    now: DateTime<Utc>,
-) -> Result<Todo, Error> {
-    if let Some(state) = ManagementState::on(row.management_state, Undoing::Again) {
-        set_state(held.row(), row, state, now).await?;
-        return Ok(Todo { recorded: Recorded { paid: false, unwanted: true }, sends: vec![] });
-    }
-    let Some(parent) = ledger.iter().find(|other| Some(other.id) == row.parent_id) else { return Ok(Todo::default()) };
-    let left = rest(parent, ledger)?;
-    let again = if left.covers(row.amount())? { row.amount() } else { left };
-    match again.minor() > 0 && row.status == Status::Failed {
-        true => {
-            let sent = reversal::write(held, parent, again, None, now).await?;
-            Ok(Todo { recorded: Recorded::default(), sends: vec![sent] })
-        }
-        false => Ok(Todo::default()),
     }
 }

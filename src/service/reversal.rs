@@ -15,8 +15,9 @@ use entity::{
 
 use super::{
     answer::{self, SERVER, clear_state, set_state},
+    audit,
     intent::{self, Intent, Source},
-    lease::{self, Errand, HeldLock, Lease},
+    lease::{self, Errand, HeldLock, Lease, LockedRow},
     lock::Token,
     order, payment as payments, recovery,
     told::Told,
@@ -57,40 +58,115 @@ pub(super) async fn give_back(
     Ok(None)
 }
 
-/// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other. Stops where a reversal does not come
-/// to a good end: the mark stays, or a case is open.
+/// What came to nothing on a payment that is closed leaves the authorization that it acted on held for nobody: all of it is marked, and of one that was
+/// used in part the rest is written down to be reversed. Gives whether there is anything to be undone.
+pub(super) async fn let_go_of(row: &LockedRow<'_>, failed: &Model, now: DateTime<Utc>) -> Result<bool, Error> {
+    let is_ours = failed.source.as_deref() == Some(SERVER);
+    let (false, Kind::Capture | Kind::ReverseAuthorize, Some(parent)) = (is_ours, failed.kind, failed.parent_id) else {
+        return Ok(false);
+    };
+    let ledger = payments::transactions(row.tx, failed.payment_id).await?;
+    let held = ledger.iter().find(|held| held.id == parent && ManagementState::counts(held.management_state));
+    let Some(held) = held else { return Ok(false) };
+    let left = rest(held, &ledger)?;
+    let of_the_server = LockedRow { tx: row.tx, payment_id: row.payment_id, by: Actor::SERVER };
+    if left == held.amount() {
+        let Some(state) = ManagementState::on(held.management_state, Undoing::Unwanted) else { return Ok(false) };
+        set_state(&of_the_server, held, state, now).await?;
+    } else if left.minor() > 0 {
+        let reversal = Model { source: Some(SERVER.to_owned()), ..beside(failed, left, now) };
+        audit::insert(&of_the_server, reversal, now).await?;
+    }
+    Ok(left.minor() > 0)
+}
+
+/// A reversal of so much of what another transaction acts on, which nobody has sent.
+pub(super) fn beside(other: &Model, amount: Money, now: DateTime<Utc>) -> Model {
+    let id = TransactionId::new(now);
+    Model {
+        id,
+        kind: Kind::ReverseAuthorize,
+        status: Status::Sent,
+        management_state: None,
+        amount_minor: amount.minor(),
+        reference: id.to_string(),
+        provider_reference: None,
+        failure_code: None,
+        failure_message: None,
+        decline: None,
+        source: None,
+        source_entity_type: None,
+        source_entity_id: None,
+        sends: 0,
+        sent_at: None,
+        checks: 0,
+        next_check_at: None,
+        created_at: now,
+        settled_at: None,
+        ..other.clone()
+    }
+}
+
+/// Reverses what is marked, and what is still held for a payment or an order that is closed, one after the other, each once. Where a reversal does not
+/// come to a good end, the mark stays, or a case is open.
 pub(super) async fn reverse_unwanted(app: &App, payment: &payment::Model, lease: &Lease) -> Result<(), Error> {
-    while is_anything_unwanted(app, payment).await?
-        && let Some(reversal) = begin_next(app, payment, lease).await?
-    {
-        send(app, payment, reversal, lease).await?;
-        let sent = transaction::by_ids(app.db.read(), &[reversal]).await?.pop();
-        if sent.is_none_or(|sent| sent.status == Status::Failed) {
-            tracing::warn!(payment = %payment.id, "what is not wanted can't be reversed at this moment");
-            return Ok(());
+    let mut tried = vec![];
+    while let Some(step) = next_step(app, payment, &tried).await? {
+        match step {
+            Step::Send(reversal) => {
+                let told = recovery::ask_after(app, payment, &reversal, lease).await?;
+                answer::record(app, payment, reversal.id, &told, async |_| Ok(())).await?;
+                tried.push(reversal.id);
+            }
+            Step::Begin => {
+                let Some(reversal) = begin_next(app, payment, lease, &tried).await? else { return Ok(()) };
+                send(app, payment, reversal, lease).await?;
+                let Some(sent) = transaction::by_ids(app.db.read(), &[reversal]).await?.pop() else { return Ok(()) };
+                if sent.status == Status::Failed {
+                    tracing::warn!(payment = %payment.id, "what is not wanted can't be reversed at this moment");
+                }
+                tried.extend(sent.parent_id);
+            }
         }
     }
     Ok(())
 }
 
+/// What there is to do.
+enum Step {
+    /// This was written down with what made it necessary, and nobody has set out to send it.
+    Send(Box<Model>),
+    /// Something is to be written down.
+    Begin,
+}
+
 /// Whether there is anything to reverse: mostly there is not, and then nobody has to hold the lock for it.
-async fn is_anything_unwanted(app: &App, payment: &payment::Model) -> Result<bool, Error> {
+async fn next_step(app: &App, payment: &payment::Model, tried: &[TransactionId]) -> Result<Option<Step>, Error> {
     let db = app.db.read();
     let ledger = payments::transactions(db, payment.id).await?;
     if ledger.is_empty() {
-        return Ok(false);
+        return Ok(None);
+    }
+    let is_unsent = |row: &&Model| row.status == Status::Sent && row.sends == 0 && !tried.contains(&row.id);
+    if let Some(unsent) = ledger.iter().find(is_unsent) {
+        return Ok(Some(Step::Send(Box::new(unsent.clone()))));
     }
     let payment = payments::by_id(db, payment.id).await?;
     let order = order::by_id(db, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
-    Ok(next(&ledger, is_closed(&payment, &order))?.is_some())
+    Ok(next(&ledger, is_closed(&payment, &order), tried)?.map(|_| Step::Begin))
 }
 
-fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
+pub(super) fn is_closed(payment: &payment::Model, order: &orders::Model) -> bool {
     payment.status == payment::Status::Archived || order.status == orders::Status::Cancelled
 }
 
 /// Writes down the next reversal.
-async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Result<Option<TransactionId>, Error> {
+async fn begin_next(
+    app: &App,
+    payment: &payment::Model,
+    lease: &Lease,
+    tried: &[TransactionId],
+) -> Result<Option<TransactionId>, Error> {
     let tx = app.db.begin_write().await?;
     let order = order::lock(&tx, &Audience::of_the_server(), payment.order_id).await?;
     let held = lease::hold(&tx, lease).await?.of_the_server();
@@ -99,7 +175,7 @@ async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Resul
     let is_closed = is_closed(&payment, &order);
     let now = app.clock.now();
     let id = loop {
-        match next(&ledger, is_closed)? {
+        match next(&ledger, is_closed, tried)? {
             None => {
                 tx.commit().await?;
                 return Ok(None);
@@ -124,8 +200,13 @@ async fn begin_next(app: &App, payment: &payment::Model, lease: &Lease) -> Resul
 
 /// The next charge of which something is to be given back, and how much: all of it where it is marked, or where it is an authorization of which
 /// nothing was used and the payment is closed; the rest of one that was used, once.
-fn next(ledger: &[Model], is_closed: bool) -> Result<Option<(&Model, Money)>, MoneyError> {
-    for row in ledger.iter().filter(|row| row.kind.charges() && row.status == Status::Succeeded) {
+fn next<'a>(
+    ledger: &'a [Model],
+    is_closed: bool,
+    tried: &[TransactionId],
+) -> Result<Option<(&'a Model, Money)>, MoneyError> {
+    let may_be = |row: &&Model| row.kind.charges() && row.status == Status::Succeeded && !tried.contains(&row.id);
+    for row in ledger.iter().filter(may_be) {
         let left = rest(row, ledger)?;
         let is_marked = row.management_state == Some(ManagementState::RequiresReversal);
         let is_closed = is_closed && row.kind == Kind::Authorize;

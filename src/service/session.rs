@@ -2,6 +2,7 @@
 //!
 //! No database transaction is open while a provider is asked, so whatever it answers is compared with what the order has come to meanwhile.
 
+use chrono::{DateTime, Utc};
 use entity::{
     attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
     audit::Actor,
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     app::App,
     auth::Audience,
+    db::tried_again,
     error::{Error, Problem},
     provider::{CallError, PaymentProvider, Session, SessionRequest},
 };
@@ -31,8 +33,15 @@ use crate::{
 /// How many older attempts a verb asks after or ends before it says that it can't.
 pub const MOST_ROUNDS: usize = 5;
 
-/// Opens the session of an attempt that was written down (rule T1). One that may have been sent before is looked up first.
-pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Result<Attempted, Error> {
+/// Opens the session of an attempt that was written down (rule T1), by whoever set out to at this time. One that may have been sent before is looked up
+/// first.
+pub async fn open(
+    app: &App,
+    attempt: &Model,
+    resumed: bool,
+    since: DateTime<Utc>,
+    key: &Key,
+) -> Result<Attempted, Error> {
     let asked = match app.providers.named(&attempt.provider) {
         Some(provider) => ask(app, provider, attempt, resumed).await,
         None => Err(CallError::Unknown("the provider is switched off".into())),
@@ -45,7 +54,9 @@ pub async fn open(app: &App, attempt: &Model, resumed: bool, key: &Key) -> Resul
         // An earlier request under this reference may still be on its way, so that this "no" is not the last word.
         Err(CallError::Refused(reason)) if !resumed || is_quiet(app, attempt) => {
             tracing::warn!(attempt = %attempt.id, reason, "the provider opened no session");
-            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key), |_| true).await?;
+            // Another one may have set out to open it meanwhile.
+            let nobody_else = |current: &Model| current.updated_at == since;
+            let (attempt, problem) = fail(app, attempt, "provider_unavailable", Some(key), nobody_else).await?;
             Ok(Attempted { attempt: Some(attempt), replayed: false, problem })
         }
         Err(CallError::Refused(reason) | CallError::Unknown(reason)) => {
@@ -85,14 +96,40 @@ async fn find(provider: &dyn PaymentProvider, attempt: &Model) -> Result<Option<
     })
 }
 
-/// Keeps what the provider answered and takes in what else is known of the session, in one transaction. Gives the attempt as it is then, and
-/// the problem where the session must not be paid any more: it is ended in that case.
+/// What was written down of a session.
+struct Recorded {
+    attempt: Model,
+    /// Why the session must not be paid.
+    problem: Option<Problem>,
+    /// Whether the shopper could still pay it.
+    is_live: bool,
+}
+
+/// Keeps what the provider answered and takes in what else is known of the session. Gives the attempt as it is then, and the problem where the session
+/// must not be paid any more: it is ended in that case.
 async fn record(
     app: &App,
     attempt: &Model,
     session: Session,
     key: Option<&Key>,
 ) -> Result<(Model, Option<Problem>), Error> {
+    let Recorded { attempt: recorded, problem, is_live } =
+        tried_again(|| Box::pin(write_down(app, attempt, &session, key))).await?;
+    if let Err(error) = event::unpark(app, &recorded.provider, &session.external_id).await {
+        tracing::error!(attempt = %attempt.id, ?error, "kept news could not be taken in");
+    }
+    if problem.is_some()
+        && is_live
+        && let Err(error) = cancel(app, &recorded).await
+    {
+        tracing::warn!(attempt = %attempt.id, ?error, "a session that must not be paid stays open at the provider");
+    }
+    let recorded = attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))?;
+    Ok((recorded, problem))
+}
+
+/// One transaction, in which the kept news of the session is taken in as well.
+async fn write_down(app: &App, attempt: &Model, session: &Session, key: Option<&Key>) -> Result<Recorded, Error> {
     let tx = app.db.begin_write().await?;
     let now = app.clock.now();
     order::lock(&tx, &Audience::of_the_server(), attempt.order_id).await?;
@@ -130,18 +167,8 @@ async fn record(
         operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
     }
     tx.commit().await?;
-    if let Err(error) = event::unpark(app, &recorded.provider, &session.external_id).await {
-        tracing::error!(attempt = %attempt.id, ?error, "kept news could not be taken in");
-    }
     let is_live = recorded.status.is_open() || (is_open && recorded.status.ended_without_money());
-    if problem.is_some()
-        && is_live
-        && let Err(error) = cancel(app, &recorded).await
-    {
-        tracing::warn!(attempt = %attempt.id, ?error, "a session that must not be paid stays open at the provider");
-    }
-    let recorded = attempt::by_id(app.db.read(), attempt.id).await?.ok_or(Error::missing(attempt.id))?;
-    Ok((recorded, problem))
+    Ok(Recorded { attempt: recorded, problem, is_live })
 }
 
 /// Ends an attempt for which there is no session for sure; one that has got a session meanwhile stays as it is.
@@ -164,9 +191,14 @@ async fn fail(
         settle::advance(&row, &current, failed, Some(&failure), now).await?;
     }
     let (ended, order) = settle::subject(&tx, attempt.id).await?;
-    let problem = attempt::came_to_problem(&tx, &order, &ended).await?;
-    if let Some(key) = key {
-        operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?;
+    let problem = match ended.status {
+        Status::Created => Some(Problem::OutcomeUnknown),
+        _ => attempt::came_to_problem(&tx, &order, &ended).await?,
+    };
+    match key {
+        Some(key) if ended.status == Status::Created => operation::release(&tx, key, now).await?,
+        Some(key) => operation::finish(&tx, key, now, problem.as_ref(), came_to(attempt)).await?,
+        None => {}
     }
     tx.commit().await?;
     Ok((ended, problem))
@@ -262,12 +294,18 @@ async fn end_now(app: &App, open: &Model) -> Result<(), Error> {
     }
 }
 
-async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
+/// Cancels the session at the provider, and takes in what it came to instead.
+pub async fn cancel(app: &App, attempt: &Model) -> Result<(), Error> {
     let provider = app.providers.named(&attempt.provider).ok_or(Problem::OutcomeUnknown)?;
     let external_id = attempt.external_id.as_deref().ok_or(Problem::OutcomeUnknown)?;
-    let session = match provider.cancel_session(external_id).await {
-        Ok(session) => session,
-        Err(CallError::Refused(_)) if is_over(app, attempt) => return expire(app, attempt).await,
+    let ended = match provider.cancel_session(external_id).await {
+        // Why, and how it stands, it does not say. One whose time is up may be known no more.
+        Err(CallError::Refused(_)) if is_over(app, attempt) => find(provider, attempt).await,
+        ended => ended.map(Some),
+    };
+    let session = match ended {
+        Ok(Some(session)) => session,
+        Ok(None) => return expire(app, attempt).await,
         Err(error) => {
             tracing::warn!(attempt = %attempt.id, ?error, "the session could not be cancelled");
             return Err(Problem::OutcomeUnknown.into());

@@ -4,19 +4,19 @@
 //! whichever server they came to.
 
 mod at_once;
+mod money;
 
 use chrono::{DateTime, Utc};
 use entity::{
-    attempt::{ActiveModel, Column, Entity, Model, News, Report, Status, judge},
+    attempt::{ActiveModel, Column, Entity, Model, News, Report, Status},
     audit::Actor,
     event::Report as Words,
-    id::{AttemptId, TransactionId},
+    id::AttemptId,
     money::Money,
     order,
     outbox::Topic,
     payment,
-    reconciliation::{self, Reason},
-    transaction::{self, Failure, Kind, ManagementState, ProviderReference},
+    transaction::Failure,
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -25,21 +25,21 @@ use sea_orm::{
 };
 
 use super::{
-    attempt as attempts, audit,
-    case::{self, Question},
-    event,
+    attempt as attempts, case, event,
     lease::{self, Errand, LockedRow},
     lock::Token,
-    order::{Payable, by_id, lock, pay_if_covered},
-    outbox, payment as payments, session,
+    order::{by_id, lock},
+    outbox, session,
 };
 use crate::{
     app::App,
     auth::{Audience, Caller, Scope},
-    db::WriteTransaction,
+    db::{WriteTransaction, tried_again},
     error::{Error, Problem, Read},
     provider::{Session, SessionNews},
 };
+
+pub(super) use self::money::{accept, book, booked_of};
 
 /// News of a session, from whomever it comes.
 #[derive(Clone, Debug)]
@@ -130,7 +130,21 @@ pub async fn update_attempt_to_pay(app: &App, caller: &Caller, reported: Read<Re
     let settled =
         take_in(app, &provider, &external_id, told, By::Service(&errand)).await?.ok_or(Problem::AttemptNotFound)?;
     Box::pin(end_what_must_not_be_paid(app, &settled)).await?;
-    Ok(settled)
+    match settled.attempt.status.ended_without_money() {
+        true => Box::pin(end_as_told(app, settled)).await,
+        false => Ok(settled),
+    }
+}
+
+/// An attempt that ended by a service's word has a session that the provider may still let be paid: it is ended there too, and what it came to instead
+/// is taken in (rule T2). Said once more it is tried once more.
+async fn end_as_told(app: &App, settled: Settled) -> Result<Settled, Error> {
+    if let Err(error) = session::cancel(app, &settled.attempt).await {
+        tracing::warn!(attempt = %settled.attempt.id, ?error, "a session stays open at the provider, though its attempt was said to have ended");
+    }
+    let attempt = attempts::by_id(app.db.read(), settled.attempt.id).await?.unwrap_or(settled.attempt);
+    let order = by_id(app.db.read(), attempt.order_id).await?.unwrap_or(settled.order);
+    Ok(Settled { attempt, order, ..settled })
 }
 
 /// Once an order is paid, or holds money that nobody decided about, no other session of it may be paid. Done for old news as well: whoever
@@ -154,16 +168,26 @@ pub(super) async fn take_in(
     told: Told,
     by: By<'_>,
 ) -> Result<Option<Settled>, Error> {
+    tried_again(|| Box::pin(take_in_once(app, provider, external_id, &told, by))).await
+}
+
+async fn take_in_once(
+    app: &App,
+    provider: &str,
+    external_id: &str,
+    told: &Told,
+    by: By<'_>,
+) -> Result<Option<Settled>, Error> {
     let Some((attempt, order)) = attempts::with_order(app.db.read(), provider, external_id).await? else {
         return Ok(None);
     };
     let at_once = match by {
-        By::Provider => at_once::take_in(app, &attempt, &order, &told).await?,
+        By::Provider => at_once::take_in(app, &attempt, &order, told).await?,
         By::Service(_) => None,
     };
     let (tx, settled) = match at_once {
         Some(done) => done,
-        None => take_in_step_by_step(app, &attempt, &told, by).await?,
+        None => take_in_step_by_step(app, &attempt, told, by).await?,
     };
     tx.commit().await?;
     Ok(Some(settled))
@@ -234,156 +258,11 @@ async fn compare(
         Report::Failed => News::Failed,
         Report::Cancelled => News::Cancelled,
         Report::Expired => News::Expired,
-        Report::Succeeded => return compare_money(row, attempt, order, told, now).await,
+        Report::Succeeded => return money::compare(row, attempt, order, told, now).await,
     };
     let Some(to) = attempt.status.on(news) else { return Ok(Effect::None) };
     advance(row, attempt, to, told.failure.as_ref(), now).await?;
     Ok(Effect::Changed)
-}
-
-async fn compare_money(
-    row: &LockedRow<'_>,
-    attempt: &Model,
-    order: order::Model,
-    told: &Told,
-    now: DateTime<Utc>,
-) -> Result<Effect, Error> {
-    if let Some(booked) = booked_of(row.tx, attempt).await? {
-        // An attempt's money comes into the books once; what is told of more or less is for a person to look at.
-        return match booked.amount() == told.amount || case_of(row.tx, attempt, told.amount).await? {
-            true => Ok(Effect::None),
-            false if told.amount.currency() != booked.currency => {
-                refuse(row, attempt, Reason::CurrencyMismatch, told, now).await
-            }
-            false => refuse(row, attempt, Reason::AmountMismatch, told, now).await,
-        };
-    }
-    if case_of(row.tx, attempt, told.amount).await? {
-        // Refused once: whoever resolves the case decides, and not the next copy of the same report.
-        return Ok(Effect::None);
-    }
-    let due = payments::ledger(row.tx, order.id).await?.amount_due(order.status, order.total())?;
-    match judge(attempt, &order, due, told.amount) {
-        None => accept(row, attempt, order, told.amount, now).await,
-        Some(reason) => refuse(row, attempt, reason, told, now).await,
-    }
-}
-
-/// What came into the books of an attempt's money.
-pub(super) async fn booked_of(tx: &WriteTransaction, attempt: &Model) -> Result<Option<transaction::Model>, Error> {
-    if !matches!(attempt.status, Status::Succeeded | Status::Conflicted) {
-        return Ok(None);
-    }
-    let query = transaction::Entity::find().filter(transaction::Column::AttemptId.eq(attempt.id));
-    Ok(query.one(tx).await?)
-}
-
-/// Whether this report of money was refused before.
-async fn case_of(tx: &WriteTransaction, attempt: &Model, amount: Money) -> Result<bool, Error> {
-    use reconciliation::Column as Case;
-    let known = reconciliation::Entity::find()
-        .filter(Case::AttemptId.eq(attempt.id))
-        .filter(Case::ReportedMinor.eq(amount.minor()))
-        .filter(Case::ReportedCurrency.eq(amount.currency()))
-        .one(tx)
-        .await?;
-    Ok(known.is_some())
-}
-
-/// Takes the money in (rule T4): the payment's transaction, and the order paid if it is covered.
-pub(super) async fn accept(
-    row: &LockedRow<'_>,
-    attempt: &Model,
-    order: order::Model,
-    amount: Money,
-    now: DateTime<Utc>,
-) -> Result<Effect, Error> {
-    let Some(to) = attempt.status.on(News::MoneyAccepted) else {
-        return Ok(Effect::None);
-    };
-    book(row, attempt, amount, None, now).await?;
-    advance(row, attempt, to, None, now).await?;
-    if order.status == order::Status::AwaitingPayment
-        && let Payable::Paid(paid) = pay_if_covered(row.tx, order, Some(attempt.id), now).await?
-    {
-        attempts::hide_open(row.tx, paid.id).await?;
-    }
-    Ok(Effect::Changed)
-}
-
-/// Writes down that money of an attempt moved.
-pub(super) async fn book(
-    row: &LockedRow<'_>,
-    attempt: &Model,
-    amount: Money,
-    management_state: Option<ManagementState>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    audit::insert(row, booking(attempt, amount, management_state, now), now).await
-}
-
-/// What a session's money is in the books: held and taken, in one.
-const MONEY_MOVED: (Kind, transaction::Status) = (Kind::AuthorizeAndCapture, transaction::Status::Succeeded);
-
-fn booking(
-    attempt: &Model,
-    amount: Money,
-    management_state: Option<ManagementState>,
-    now: DateTime<Utc>,
-) -> transaction::Model {
-    let (kind, status) = MONEY_MOVED;
-    transaction::Model {
-        id: TransactionId::new(now),
-        payment_id: attempt.payment_id,
-        kind,
-        status,
-        management_state,
-        amount_minor: amount.minor(),
-        currency: amount.currency(),
-        parent_id: None,
-        attempt_id: Some(attempt.id),
-        reference: attempt.reference.clone(),
-        provider_reference: attempt.external_id.clone().map(ProviderReference),
-        failure_code: None,
-        failure_message: None,
-        decline: None,
-        source: None,
-        source_entity_type: None,
-        source_entity_id: None,
-        fencing_number: None,
-        sends: 1,
-        sent_at: None,
-        checks: 0,
-        next_check_at: None,
-        created_at: now,
-        settled_at: Some(now),
-    }
-}
-
-/// Keeps money that is not accepted as a case (rule T5).
-async fn refuse(
-    row: &LockedRow<'_>,
-    attempt: &Model,
-    reason: Reason,
-    told: &Told,
-    now: DateTime<Utc>,
-) -> Result<Effect, Error> {
-    let question = Question {
-        reason,
-        payment: attempt.payment_id,
-        attempt: Some(attempt.id),
-        transaction: None,
-        expected: attempt.amount(),
-        reported: Some(told.amount),
-        reported_status: None,
-        words: Some(told.words.clone()),
-    };
-    case::open(row.tx, question, now).await?;
-    if let Some(to) = attempt.status.on(News::MoneyRefused) {
-        advance(row, attempt, to, None, now).await?;
-    }
-    attempts::hide_open(row.tx, attempt.order_id).await?;
-    Ok(Effect::Refused)
 }
 
 /// Moves an attempt on, and its payment with it: archived where it ended without money, active where money came (rule T3).

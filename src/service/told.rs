@@ -18,6 +18,8 @@ pub(super) struct Told {
     pub amount: Option<Money>,
     pub answer: Option<Answer>,
     pub failure: Option<Failure>,
+    /// What a capture let go of its authorization (rule P10).
+    pub released: Option<Money>,
     /// It holds only if so many set out to send it: another one may have been served.
     sends: Option<i32>,
 }
@@ -45,13 +47,13 @@ impl Told {
             Answered::Succeeded => Heard::Succeeded,
             Answered::Failed => Heard::Failed,
         };
-        let failure = answer.failure.clone();
-        Self { heard, amount: Some(answer.amount), failure, answer: Some(answer), sends: None }
+        let (amount, released, failure) = (Some(answer.amount), answer.released, answer.failure.clone());
+        Self { heard, amount, failure, released, answer: Some(answer), sends: None }
     }
 
     /// Nothing that can be trusted.
     pub fn nothing() -> Self {
-        Self { heard: Heard::Nothing, amount: None, answer: None, failure: None, sends: None }
+        Self { heard: Heard::Nothing, amount: None, answer: None, failure: None, released: None, sends: None }
     }
 
     /// It was written down and is not wanted any more, and the provider never had it.
@@ -70,6 +72,11 @@ impl Told {
             true => Self { heard: Heard::Succeeded, ..Self::nothing() },
             false => Self::failed(WRITTEN_OFF, "Somebody decided that nothing came of it.", current.sends),
         }
+    }
+
+    /// With it, so much of an authorization is held no more.
+    pub fn letting_go(self, released: Money) -> Self {
+        Self { released: Some(released), ..self }
     }
 
     /// Whose word it is: the provider's, or the server's where there is none of the provider.
@@ -96,10 +103,6 @@ impl Told {
             Some(sends) if sends != current.sends => Heard::Nothing,
             _ => self.heard,
         }
-    }
-
-    pub fn released(&self) -> Option<Money> {
-        self.answer.as_ref().and_then(|answer| answer.released)
     }
 }
 

@@ -245,7 +245,10 @@ impl Work<'_> {
         if open.is_empty() {
             self.close_now(ids, lease).await?;
         }
-        self.follow_up(recorded, lease).await?;
+        if let Err(error) = self.follow_up(recorded, lease).await {
+            // What was asked for is answered, whatever came after it.
+            tracing::warn!(payment = %self.payment.id, ?error, "what followed on an answer is left to whoever comes next");
+        }
         self.transacted(ids, again).await
     }
 

@@ -19,6 +19,7 @@ on_each_database![
     the_same_news_after_a_transaction_was_written_off_opens_nothing_and_books_nothing,
     other_news_after_an_outcome_was_written_off_is_a_case_of_its_own,
     money_whose_room_is_taken_is_not_accepted_and_may_be_given_back,
+    a_reversal_that_came_to_a_good_end_after_all_is_in_the_books_as_such,
     once_it_was_given_back_the_order_may_be_paid,
     the_rest_of_what_was_accepted_may_be_paid,
 ];
@@ -270,4 +271,23 @@ async fn the_rest_of_what_was_accepted_may_be_paid(shop: Shop) {
     pays_what_is_left(&shop, &shop.user("ada"), &order, 2).await;
 
     assert_eq!(shop.moved().await, ["authorize_and_capture 2989", "authorize_and_capture 1"]);
+}
+
+// rules R3, S1, P2
+async fn a_reversal_that_came_to_a_good_end_after_all_is_in_the_books_as_such(shop: Shop) {
+    let payment = shop.authorized().await;
+    shop.provider_will("run_transaction", "declined").await;
+    shop.checkout().archives(&payment).await;
+    assert_eq!(shop.cases().await, ["FAILED_REVERSAL"]);
+    let reversal = shop.back_office().sees_transactions(&payment).await.pop().expect("a reversal")["reference"].take();
+    shop.hears_of_transaction(&reversal, "succeeded", 2990).await;
+
+    shop.accountant().decides(&shop.newest_case().await, "ACCEPT", "the bank's statement").await;
+
+    let undone = ["AUTHORIZE SUCCEEDED 29.90 REVERSED", "REVERSE_AUTHORIZE SUCCEEDED 29.90 REVERSAL_TRANSACTION"];
+    assert_eq!(shop.back_office().sees_ledger(&payment).await, undone);
+    assert_eq!(
+        (shop.cases().await, sums(&shop.checkout().sees_payment(&payment).await["summary"])),
+        (vec![], ["0.00"; 4])
+    );
 }

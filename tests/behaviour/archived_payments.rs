@@ -146,6 +146,10 @@ async fn is_given_back(shop: &Shop, payment: &Payment) {
     let reversed = ["AUTHORIZE SUCCEEDED 29.90 REVERSED", "REVERSE_AUTHORIZE SUCCEEDED 29.90 REVERSAL_TRANSACTION"];
     eventually("it is reversed", async || (shop.back_office().sees_ledger(payment).await == reversed).then_some(()))
         .await;
+    eventually("whoever reversed it is done", async || {
+        (shop.count("payment_lock WHERE token_hash IS NOT NULL").await == 0).then_some(())
+    })
+    .await;
     assert_eq!(shop.moved().await, ["authorize 2990", "reverse_authorize 2990"]);
     shop.books_agree(&[payment]).await;
 }

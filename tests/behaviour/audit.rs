@@ -189,10 +189,9 @@ async fn trails_that_grow_side_by_side_stay_whole(shop: Shop) {
 }
 
 /// Who else than `src/service/audit.rs` writes into the table of transactions, and what: when one is looked at next, and how often it was sent.
-const OTHERS: [&str; 4] = [
-    "src/service/reconcile.rs, claim_transactions",
-    "src/service/reconcile.rs, leave_alone",
-    "src/service/reconcile.rs, note_checks",
+const OTHERS: [&str; 3] = [
+    "src/service/reconcile/payments.rs, check_at",
+    "src/service/reconcile/payments.rs, note_checks",
     "src/service/recovery.rs, repeat",
 ];
 

@@ -18,6 +18,7 @@ on_each_database![
     what_a_capture_with_a_lost_answer_let_go_of_is_booked_once,
     what_a_capture_told_of_three_times_let_go_of_is_booked_once,
     while_a_capture_may_have_ended_an_authorization_nothing_is_begun_on_it,
+    a_capture_that_somebody_accepts_lets_go_of_the_rest,
     only_what_was_captured_is_refunded_where_the_rest_was_let_go_of,
 ];
 
@@ -199,6 +200,25 @@ async fn what_a_capture_with_a_lost_answer_let_go_of_is_booked_once(shop: Shop) 
             let known = checkout.moves("capturePayment", &payment, "10.00", key.clone()).await;
             assert_eq!(outcome_of(&known), "SUCCEEDED 10.00");
         }
+
+        lets_go_once(shop, &payment).await;
+    })
+    .await;
+}
+
+// rules P10, R3
+async fn a_capture_that_somebody_accepts_lets_go_of_the_rest(shop: Shop) {
+    limited(&shop, "capture-ends-authorization", async |shop| {
+        let payment = shop.authorized().await;
+        shop.provider_will("run_transaction", "answer_lost").await;
+        shop.checkout().captures(&payment, "10.00").await;
+        shop.provider_will("find_transaction", "error_500").await;
+        shop.moves_time_by(chrono::TimeDelta::seconds(31));
+        shop.reconciles().await;
+        let case = shop.newest_case().await;
+        assert_eq!(case["reason"], "OUTCOME_UNKNOWN");
+
+        shop.accountant().decides(&case, "ACCEPT", "the bank's statement").await;
 
         lets_go_once(shop, &payment).await;
     })

@@ -124,6 +124,7 @@ async fn session_dispute(shop: &Shop, name: &str) -> String {
         let order = shop.adas_order().await;
         shop.provider_will("create_session", "answer_lost").await;
         shop.user("ada").tries_to_pay(&order, json!({})).await;
+        shop.kept_news_never_came().await;
         shop.provider_will("find_session", "error_500").await;
         shop.moves_time_by(TimeDelta::seconds(31));
         shop.reconciles().await;

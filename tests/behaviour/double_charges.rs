@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Attempt, News, Shop, code, eventually, tea};
+use crate::support::{Attempt, News, Shop, code, eventually, outcome_of, tea};
 
 on_each_database![
     a_retry_on_an_order_paid_meanwhile_opens_no_session,
@@ -13,11 +13,13 @@ on_each_database![
     nobody_is_sent_to_a_session_that_could_not_be_ended,
     one_event_id_for_two_sessions_pays_both,
     money_that_was_refused_is_not_accepted_by_a_copy_of_the_report,
+    what_was_not_sent_is_not_sent_while_nobody_has_decided_about_other_money,
 ];
 
-/// An attempt that the checkout gave up although its page is still open in the shopper's browser.
+/// An attempt that the checkout gave up although its page is still open in the shopper's browser: the provider did not end it.
 async fn given_up_but_open(shop: &Shop) -> (String, Attempt) {
     let (order, attempt) = shop.open_attempt().await;
+    shop.provider_will("cancel_session", "error_500").await;
     shop.checkout().reports(&attempt.external_id, "CANCELLED", "29.90").await;
     (order, attempt)
 }
@@ -157,4 +159,25 @@ async fn money_that_was_refused_is_not_accepted_by_a_copy_of_the_report(shop: Sh
 
     let order = shop.user("ada").looks_at(&order).await;
     assert_eq!([&order["status"], &order["paymentAttempts"][0]["status"]], ["AWAITING_PAYMENT", "CONFLICTED"]);
+}
+
+// rules T5, P8, R1: to charge once more could be to charge twice
+async fn what_was_not_sent_is_not_sent_while_nobody_has_decided_about_other_money(shop: Shop) {
+    let (order, attempt) = given_up_but_open(&shop).await;
+    let payment = shop.payment_on(&order, "29.90", "tok_ok").await;
+    shop.provider_will("run_transaction", "request_lost").await;
+    assert_eq!(outcome_of(&shop.checkout().sells(&payment, "29.90").await), "UNKNOWN 29.90 OUTCOME_UNKNOWN");
+    shop.shopper_pays_with(&attempt, "tok_wrong_amount").await;
+    let case = shop.newest_case().await;
+    assert_eq!(case["reason"], "AMOUNT_MISMATCH");
+
+    shop.moves_time_by(chrono::TimeDelta::seconds(31));
+    shop.reconciles().await;
+
+    assert_eq!(shop.moved().await, ["authorize_and_capture 2989"]);
+    shop.accountant().decides(&case, "REFUND", "the bank's statement").await;
+    shop.moves_time_by(chrono::TimeDelta::seconds(121));
+    shop.reconciles().await;
+    assert_eq!(shop.moved().await, ["authorize_and_capture 2989", "refund 2989", "authorize_and_capture 2990"]);
+    assert_eq!(shop.user("ada").looks_at(&order).await["status"], "PAID");
 }

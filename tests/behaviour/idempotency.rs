@@ -19,6 +19,7 @@ on_each_database![
     a_key_is_good_for_three_days,
     what_runs_is_in_progress,
     what_is_not_known_stays_in_progress_until_it_is,
+    a_key_ends_though_something_else_on_its_payment_is_not_known,
     an_operation_tells_what_it_came_to,
     an_operation_shows_to_a_service_only_what_it_may_see,
     nothing_is_told_of_a_key_that_was_not_used,
@@ -246,6 +247,25 @@ async fn what_is_not_known_stays_in_progress_until_it_is(shop: Shop) {
     assert_eq!([&before["state"], &after["state"]], ["IN_PROGRESS", "SUCCEEDED"]);
     assert_eq!([&before["finishedAt"].is_null(), &after["finishedAt"].is_null()], [&true, &false]);
     assert_eq!(before["payment"]["id"], payment.id);
+}
+
+// rule I3
+async fn a_key_ends_though_something_else_on_its_payment_is_not_known(shop: Shop) {
+    let payment = shop.authorized().await;
+    let checkout = shop.checkout();
+    checkout.moves("capturePayment", &payment, "10.00", key("known")).await;
+    shop.provider_will("run_transaction", "request_lost").await;
+    checkout.moves("capturePayment", &payment, "5.00", key("not known")).await;
+    // The server that was told of the first had died before it could say so.
+    let left = "UPDATE operation SET state = 'IN_PROGRESS', finished_at = NULL WHERE idempotency_key = 'known'";
+    shop.database().await.run(left).await;
+    shop.provider_will("find_transaction", "error_500").await;
+
+    shop.moves_time_by(chrono::TimeDelta::seconds(31));
+    shop.reconciles().await;
+
+    let states = [checkout.sees_operation("known").await, checkout.sees_operation("not known").await];
+    assert_eq!(states.each_ref().map(|operation| &operation["state"]), ["SUCCEEDED", "IN_PROGRESS"]);
 }
 
 async fn an_operation_tells_what_it_came_to(shop: Shop) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Shop, code, tea};
+use crate::support::{Payment, Shop, code, tea};
 
 on_each_database![
     an_order_that_is_not_there_is_not_found,
@@ -16,6 +16,8 @@ on_each_database![
     a_cart_that_is_covered_already_is_paid,
     a_cart_that_is_not_quite_covered_is_not_paid,
     a_cart_that_costs_less_than_was_captured_waits_for_a_refund,
+    an_order_is_not_paid_with_what_is_on_its_way_back,
+    an_order_is_paid_once_what_was_on_its_way_back_is_kept,
     a_free_cart_is_paid_by_its_own_verb,
     cancelling_twice_is_cancelling_once,
     cancelling_ends_the_open_session_at_the_provider,
@@ -303,4 +305,44 @@ async fn a_snapshot_keeps_the_cart_that_was_paid(shop: Shop) {
         "paymentAttempt": { "id": attempt.id },
     });
     assert_eq!(seen["order"]["snapshot"], expected);
+}
+
+/// An order of which 20.00 were captured, of which 10.00 may be on their way back; then its cart costs 20.00. Gives the reference of the refund, too.
+async fn partly_on_its_way_back(shop: &Shop, fault: &str) -> (Payment, Value) {
+    let payment = shop.payment_on(&shop.adas_order().await, "20.00", "tok_ok").await;
+    shop.checkout().sells(&payment, "20.00").await;
+    shop.provider_will("run_transaction", fault).await;
+    shop.back_office().refunds(&payment, "10.00").await;
+    let refund = shop.back_office().sees_transactions(&payment).await.pop().expect("a refund")["reference"].take();
+    let line = json!({ "sku": "CUP", "name": "Cup", "quantity": 1, "unitPrice": "20.00" });
+
+    shop.checkout().changes_cart(&payment.order, json!({ "currency": "EUR", "lines": [line] })).await;
+
+    let order = shop.user("ada").looks_at(&payment.order).await;
+    assert_eq!([&order["status"], &order["total"]["amount"]], ["AWAITING_PAYMENT", "20.00"]);
+    assert_eq!(code(&shop.checkout().marks_paid(&payment.order).await), "ORDER_NOT_COVERED");
+    (payment, refund)
+}
+
+// rules O6, P8
+async fn an_order_is_not_paid_with_what_is_on_its_way_back(shop: Shop) {
+    let (payment, _) = partly_on_its_way_back(&shop, "answer_lost").await;
+
+    shop.moves_time_by(chrono::TimeDelta::seconds(31));
+    shop.reconciles().await;
+
+    let order = shop.user("ada").looks_at(&payment.order).await;
+    assert_eq!(
+        json!([order["status"], order["paymentSummary"]["amountCaptured"]["amount"]]),
+        json!(["AWAITING_PAYMENT", "10.00"])
+    );
+}
+
+// rules O6, P8
+async fn an_order_is_paid_once_what_was_on_its_way_back_is_kept(shop: Shop) {
+    let (payment, refund) = partly_on_its_way_back(&shop, "request_lost").await;
+
+    shop.hears_of_transaction(&refund, "failed", 1000).await;
+
+    assert_eq!(shop.user("ada").looks_at(&payment.order).await["status"], "PAID");
 }

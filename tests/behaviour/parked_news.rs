@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::{News, Shop, code};
 
 on_each_database![
+    news_is_taken_in_with_the_session_that_it_tells_of,
     news_is_taken_in_with_the_session_that_the_reconciler_finds,
     news_that_was_left_behind_is_taken_in_within_five_seconds,
     news_of_what_nobody_knows_is_given_up_after_five_tries,
@@ -32,6 +33,13 @@ async fn told_too_early(shop: &Shop) -> (String, String) {
     (order, session)
 }
 
+/// As [`told_too_early`], by a provider whose news does not tell our reference.
+async fn told_too_early_without_a_reference(shop: &Shop) -> (String, String) {
+    let told = told_too_early(shop).await;
+    shop.database().await.run("UPDATE provider_event SET report = replace(report, 'att_', 'not ours: ')").await;
+    told
+}
+
 /// The session becomes known, and whoever noted it came no further.
 async fn becomes_known(shop: &Shop, session: &str) {
     let sql =
@@ -39,9 +47,20 @@ async fn becomes_known(shop: &Shop, session: &str) {
     shop.database().await.run(&sql).await;
 }
 
+// rules W2, T1; P12
+async fn news_is_taken_in_with_the_session_that_it_tells_of(shop: Shop) {
+    let (order, _) = told_too_early(&shop).await;
+
+    shop.moves_time_by(TimeDelta::seconds(5));
+    shop.reconciles().await;
+
+    assert_eq!(shop.statuses(&order).await, json!(["PAID", ["SUCCEEDED"], ["ACTIVE"]]));
+    assert_eq!((shop.count(PARKED).await, shop.count("payment_transaction").await), (0, 1));
+}
+
 // rules R1, W2
 async fn news_is_taken_in_with_the_session_that_the_reconciler_finds(shop: Shop) {
-    let (order, _) = told_too_early(&shop).await;
+    let (order, _) = told_too_early_without_a_reference(&shop).await;
     shop.moves_time_by(TimeDelta::seconds(6));
     shop.reconciles().await;
     assert_eq!(shop.count(PARKED).await, 2);

@@ -46,6 +46,9 @@ async fn unanswered(shop: &Shop, fault: &str) -> (String, String) {
     shop.provider_will("create_session", fault).await;
     let payload = shop.user("ada").tries_to_pay(&order, json!({ "idempotencyKey": "k" })).await;
     assert_eq!(code(&payload), "OUTCOME_UNKNOWN");
+    if fault == "answer_lost" {
+        shop.kept_news_never_came().await;
+    }
     (order, payload["attempt"]["id"].as_str().expect("an attempt").to_owned())
 }
 
@@ -294,6 +297,7 @@ async fn a_session_that_was_opened_for_an_order_paid_meanwhile_is_ended(shop: Sh
     let ada = shop.user("ada");
     let newer = ada.tries_to_pay(&order, json!({ "idempotencyKey": "newer" })).await["attempt"]["id"].take();
     let newer = newer.as_str().expect("an attempt");
+    shop.kept_news_never_came().await;
     shop.provider_will("find_session", "error_500").await;
     shop.shopper_pays(&older).await;
     assert_eq!(shop.statuses(&order).await[1], json!(["SUCCEEDED", "CREATED"]));

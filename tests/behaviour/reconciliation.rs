@@ -373,6 +373,7 @@ async fn after_a_mixture_of_it_all_nothing_is_left_open(shop: Shop) {
         shop.provider_will("create_session", fault).await;
         shop.user("ada").tries_to_pay(&order, json!({})).await;
     }
+    shop.kept_news_never_came().await;
     // The provider is down for the first round.
     for (look_up, calls) in [("find_transaction", 19), ("find_session", 2)] {
         for _ in 0..calls {

@@ -10,6 +10,7 @@ on_each_database![
     webhooks_out_of_order_end_the_same,
     a_failure_after_a_success_changes_nothing_and_waits_for_a_person,
     a_success_after_a_failure_changes_nothing_and_waits_for_a_person,
+    a_contradiction_that_a_recheck_did_not_bear_out_may_come_again,
     money_that_the_webhook_tells_of_pays_the_order,
 ];
 
@@ -107,4 +108,21 @@ async fn a_success_after_a_failure_changes_nothing_and_waits_for_a_person(shop: 
     contradicts(&shop, &payment, "succeeded").await;
 
     assert_eq!(shop.user("ada").looks_at(&payment.order).await["status"], "AWAITING_PAYMENT");
+}
+
+// rules P2, R3
+async fn a_contradiction_that_a_recheck_did_not_bear_out_may_come_again(shop: Shop) {
+    let payment = shop.payment("tok_declined_hard").await;
+    assert!(outcome_of(&shop.checkout().sells(&payment, "29.90").await).starts_with("FAILED"));
+    let reference = shop.back_office().sees_transactions(&payment).await[0]["reference"].clone();
+    for _ in 0..2 {
+        shop.hears_of_transaction(&reference, "succeeded", 2990).await;
+        let case = shop.newest_case().await;
+        assert_eq!([&case["reason"], &case["state"]], ["CONTRADICTING_RESULT", "OPEN"]);
+
+        shop.accountant().decides(&case, "RECHECK", "asked again").await;
+
+        assert_eq!(shop.newest_case().await["state"], "RESOLVED");
+    }
+    assert_eq!(shop.count("reconciliation_case").await, 2);
 }

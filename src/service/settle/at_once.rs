@@ -17,7 +17,10 @@ use entity::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, IntoActiveModel};
 
-use super::{MONEY_MOVED, Settled, Told, booking};
+use super::{
+    Settled, Told,
+    money::{MONEY_MOVED, booking},
+};
 use crate::{
     app::App,
     db::{RowLock, Sql, WriteTransaction},

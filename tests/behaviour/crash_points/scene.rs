@@ -327,6 +327,7 @@ async fn attempts(before: Before, shop: &Shop) -> Scene {
         }
         Before::ParkedNews => is_told_too_early(shop, &attempt).await,
         Before::TwoSessions => {
+            shop.provider_will("cancel_session", "error_500").await;
             shop.checkout().reports(&attempt.external_id, "CANCELLED", "29.90").await;
             shop.user("ada").attempts_to_pay(&order).await;
             shop.shopper_pays_with(&attempt, "tok_no_webhook").await;

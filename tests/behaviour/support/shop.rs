@@ -287,6 +287,21 @@ impl Shop {
         self.asks_provider(&format!("sessions?reference={attempt_id}")).await
     }
 
+    /// The provider opens a session under our reference, of 29.90 EUR, for a request that nobody waits for any more; what it told of that has come.
+    pub async fn provider_opens_late(&self, attempt_id: &str) -> Attempt {
+        let request = self.client().post(format!("{}/v1/sessions", self.0.sandbox_url));
+        let request = request.bearer_auth(api_key(WEBHOOK_SECRET.as_bytes()));
+        let webhook_url = self.url("/webhooks/sandbox");
+        let ask = json!({ "reference": attempt_id, "amount": 2990, "currency": "EUR", "return_url": RETURN_URL, "webhook_url": webhook_url, "description": "late" });
+        let answer = request.json(&ask).send().await.expect("the provider answers");
+        let session: Value = answer.json().await.expect("a session");
+        let text = |field: &str| session[field].as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
+        let attempt =
+            Attempt { id: attempt_id.to_owned(), external_id: text("id"), redirect_url: text("redirect_url") };
+        self.comes_to_have(&format!("provider_event WHERE external_id = '{}'", attempt.external_id)).await;
+        attempt
+    }
+
     /// What money moved at the provider under an attempt's reference, in the smallest unit.
     pub async fn money_moved(&self, attempt_id: &str) -> Vec<i64> {
         let ledger = self.asks_provider(&format!("ledger?reference={attempt_id}")).await;
@@ -331,6 +346,12 @@ impl Shop {
     }
 
     /// The provider tells its news, and it is acknowledged.
+    /// What the provider told of a session that we do not know never came.
+    pub async fn kept_news_never_came(&self) {
+        self.comes_to_have("provider_event WHERE state = 'PARKED'").await;
+        self.database().await.run("DELETE FROM provider_event WHERE state = 'PARKED'").await;
+    }
+
     pub async fn hears(&self, news: &News) {
         assert_eq!(self.webhook(&news.body()).await, 204, "{news:?}");
     }
