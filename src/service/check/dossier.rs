@@ -64,8 +64,8 @@ impl Dossier {
         self.cases.iter().any(about)
     }
 
-    /// When an attempt may last have been written to: whatever pays its order or opens a case of it takes the way to an open session away, and leaves the
-    /// attempt's own time as it was.
+    /// When an attempt may last have been written to: whatever pays its order or opens a case of it takes the way to an open session away, and of one that
+    /// was not opened yet it leaves the attempt's own time as it was.
     pub fn touched_at(&self, attempt: &attempt::Model) -> DateTime<Utc> {
         let cases = self.cases.iter().map(|case| case.created_at);
         cases.fold(attempt.updated_at.max(self.order.updated_at), DateTime::max)
