@@ -97,8 +97,8 @@ async fn crowd_with(shop: &Shop, size: usize, changes: fn(usize) -> bool) -> Vec
     crowd.join_all().await
 }
 
-/// From now on, within the time that healing may take, all is well, and it stays so. Those who only read come first: they begin no transaction, with which a
-/// broken connection would be found out and closed.
+/// From now on, within the time that healing may take, all is well, it stays so, and nothing is wrong with the books. Those who only read come first: they
+/// begin no transaction, with which a broken connection would be found out and closed.
 async fn heals(shop: &Shop) {
     let deadline = Instant::now() + HEALING;
     for changes in [|_| false, |at| at % 2 == 0] {
@@ -115,6 +115,7 @@ async fn heals(shop: &Shop) {
     for _ in 0..5 {
         assert_eq!(crowd(shop, 8).await, ["ok"; 8], "it does not stay well");
     }
+    shop.was_left_sound().await;
 }
 
 async fn status(shop: &Shop, path: &str) -> u16 {

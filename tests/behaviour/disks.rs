@@ -83,6 +83,7 @@ fn a_full_disk_under_sqlite_loses_nothing_and_leaves_no_half_order() {
         assert_eq!(captures(&shop, &payment).await, "ok");
         assert_eq!(look.texts("PRAGMA integrity_check", "integrity_check").await, ["ok"]);
         has_whole_orders(&look, made + 2).await;
+        shop.was_left_sound().await;
         shop.stop().await;
     });
 }
@@ -111,6 +112,7 @@ fn a_full_disk_under_postgresql_leaves_no_half_order() {
 
         assert_eq!(makes_an_order(&shop).await, "ok");
         has_whole_orders(&look, made + 2).await;
+        shop.was_left_sound().await;
         shop.stop().await;
     });
 }
