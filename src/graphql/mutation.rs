@@ -86,7 +86,8 @@ impl Mutation {
         PaymentAttemptPayload::of(attempted)
     }
 
-    /// Takes in what a provider reported of a session, exactly as its webhook would. Needs attempts:write.
+    /// Takes in what a provider reported of a session, as its webhook would. A session that it says has ended without money is ended at the provider as
+    /// well, so that nobody pays it any more; if it was paid meanwhile, that is what the payload shows. Needs attempts:write.
     #[graphql(visible = "visible::to_attempt_writers")]
     async fn update_attempt_to_pay(
         &self,
