@@ -122,9 +122,6 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
     if !matches!(current.status, Status::Sent | Status::Unknown) {
         return Ok(Told::nothing());
     }
-    if is_undecided(&tx, payment, &current).await? {
-        return Ok(Told::nothing());
-    }
     let is_quiet = current.sent_at.unwrap_or(current.created_at) + app.patience() < now;
     if !is_wanted(&tx, &current).await? {
         return Ok(if is_quiet { Told::never_sent(current.sends) } else { Told::nothing() });
@@ -142,19 +139,18 @@ async fn repeat(app: &App, payment: &payment::Model, transaction: &Model, lease:
     Ok(Told::by_call(said, is_quiet.then_some(sends)))
 }
 
-/// Whether it would charge an order on which there is money that nobody has decided about: to charge once more could be to charge twice.
-async fn is_undecided(tx: &WriteTransaction, payment: &payment::Model, transaction: &Model) -> Result<bool, Error> {
-    Ok(transaction.kind.charges() && attempt::waits_for_decision(tx, payment.order_id).await?)
-}
-
-/// Whether a charge that was never carried out is still to be.
+/// Whether a charge that was never carried out is still to be. While there is money on its order that nobody has decided about, none is: to charge once
+/// more could be to charge twice.
 async fn is_wanted(tx: &WriteTransaction, transaction: &Model) -> Result<bool, Error> {
+    if !transaction.kind.charges() {
+        return Ok(true);
+    }
     let payment = payments::by_id(tx, transaction.payment_id).await?;
     let order = order::by_id(tx, payment.order_id).await?.ok_or(Error::missing(payment.order_id))?;
     let is_open = order.status == orders::Status::AwaitingPayment
         && payment.status == payment::Status::Active
         && transaction.management_state != Some(ManagementState::RequiresReversal);
-    Ok(is_open || !transaction.kind.charges())
+    Ok(is_open && !attempt::waits_for_decision(tx, order.id).await?)
 }
 
 /// Sends a transaction that was written down, under a lock that still stands; nothing is sent under one that does not (rule K5).

@@ -174,10 +174,13 @@ async fn what_was_not_sent_is_not_sent_while_nobody_has_decided_about_other_mone
     shop.moves_time_by(chrono::TimeDelta::seconds(31));
     shop.reconciles().await;
 
-    assert_eq!(shop.moved().await, ["authorize_and_capture 2989"]);
+    let ledger = shop.back_office().sees_ledger(&payment).await;
+    assert_eq!(
+        (ledger, shop.moved().await),
+        (vec!["AUTHORIZE_AND_CAPTURE FAILED 29.90".to_owned()], vec!["authorize_and_capture 2989".to_owned()])
+    );
     shop.accountant().decides(&case, "REFUND", "the bank's statement").await;
-    shop.moves_time_by(chrono::TimeDelta::seconds(121));
-    shop.reconciles().await;
+    assert_eq!(outcome_of(&shop.checkout().sells(&payment, "29.90").await), "SUCCEEDED 29.90");
     assert_eq!(shop.moved().await, ["authorize_and_capture 2989", "refund 2989", "authorize_and_capture 2990"]);
     assert_eq!(shop.user("ada").looks_at(&order).await["status"], "PAID");
 }
